@@ -1,1 +1,8 @@
+//! The engine of Remnesia: tables, transactions and match specs over flat term bytes.
+//!
+//! Nothing here names the BEAM. A host (the NIF crate) turns its terms into bytes, calls [`db`], and turns bytes back.
+//!
+//! Layers, imports point down only: `db` -> `txn` -> `table`, `matchspec` -> `term`.
 
+pub mod sync;
+pub mod term;

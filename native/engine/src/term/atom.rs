@@ -1,0 +1,110 @@
+//! What the bytes do not hold: texts of atoms, numbers of local pids and ports, and how this VM orders and equates.
+//!
+//! The host (the NIF crate, or a test) installs itself once. Texts are cached for ever, as atoms live for ever.
+
+use crate::sync::RwLock;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// Node, creation and numbers behind a local pid, port or reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub node: Vec<u8>,
+    pub creation: u32,
+    pub numbers: Vec<u32>,
+}
+
+/// Answers what only the VM knows.
+pub trait Host: Send + Sync {
+    /// UTF-8 text of an atom.
+    fn atom_text(&self, word: u64) -> Vec<u8>;
+    /// What stands behind a local pid (`numbers`: id, serial) or port (`numbers`: high, low).
+    fn local(&self, word: u64, port: bool) -> Identity;
+    /// Node and creation that local references have now.
+    fn this_node(&self) -> (Vec<u8>, u32);
+    /// `0.0` and `-0.0` are two terms (OTP 27 and later).
+    fn signed_zero(&self) -> bool;
+    /// Pids are ordered by node before their numbers.
+    fn pids_by_node(&self) -> bool;
+    /// Atoms the engine itself needs.
+    fn well_known(&self) -> WellKnown;
+}
+
+/// Words of atoms that match specs and guards give a meaning.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WellKnown {
+    pub true_: u64,
+    pub false_: u64,
+    pub nil: u64,
+    pub undefined: u64,
+}
+
+static HOST: OnceLock<Box<dyn Host>> = OnceLock::new();
+static TEXTS: OnceLock<RwLock<HashMap<u64, &'static [u8]>>> = OnceLock::new();
+
+/// Installs the host; a second call (the library loaded again) changes nothing and answers false.
+pub fn install(host: Box<dyn Host>) -> bool {
+    HOST.set(host).is_ok()
+}
+
+/// The installed host.
+pub fn host() -> &'static dyn Host {
+    &**HOST.get_or_init(|| Box::new(super::atom::plain::Plain::default()))
+}
+
+/// Text of an atom, cached.
+pub fn text(word: u64) -> &'static [u8] {
+    let texts = TEXTS.get_or_init(Default::default);
+    if let Some(text) = texts.read().get(&word) {
+        return text;
+    }
+    let text = host().atom_text(word);
+    texts.write().entry(word).or_insert_with(|| Box::leak(text.into_boxed_slice()))
+}
+
+/// The host of a program without a VM (tests, fuzzing, benchmarks): atoms are interned here.
+pub mod plain {
+    use super::{host, Host, Identity, WellKnown};
+    use crate::sync::Mutex;
+
+    /// Interns atoms by text; word = 16 * index + 11.
+    #[derive(Default)]
+    pub struct Plain {
+        names: Mutex<Vec<Vec<u8>>>,
+    }
+
+    static INTERNED: Plain = Plain { names: Mutex::new(Vec::new()) };
+
+    /// The word of an atom, made on first use.
+    pub fn intern(text: &str) -> u64 {
+        host();
+        let mut names = INTERNED.names.lock();
+        let index = names.iter().position(|n| n == text.as_bytes()).unwrap_or_else(|| {
+            names.push(text.as_bytes().to_vec());
+            names.len() - 1
+        });
+        index as u64 * 16 + 11
+    }
+
+    impl Host for Plain {
+        fn atom_text(&self, word: u64) -> Vec<u8> {
+            let names = INTERNED.names.lock();
+            names.get((word / 16) as usize).cloned().unwrap_or_default()
+        }
+        fn local(&self, word: u64, _port: bool) -> Identity {
+            Identity { node: b"nonode@nohost".to_vec(), creation: 0, numbers: vec![word as u32, (word >> 32) as u32] }
+        }
+        fn this_node(&self) -> (Vec<u8>, u32) {
+            (b"nonode@nohost".to_vec(), 0)
+        }
+        fn signed_zero(&self) -> bool {
+            false
+        }
+        fn pids_by_node(&self) -> bool {
+            false
+        }
+        fn well_known(&self) -> WellKnown {
+            WellKnown { true_: intern("true"), false_: intern("false"), nil: intern("nil"), undefined: intern("undefined") }
+        }
+    }
+}
