@@ -5,4 +5,5 @@
 //! Layers, imports point down only: `db` -> `txn` -> `table`, `matchspec` -> `term`.
 
 pub mod sync;
+pub mod table;
 pub mod term;

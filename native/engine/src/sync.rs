@@ -1,3 +1,3 @@
 //! The one place that names the synchronisation types.
 
-pub use parking_lot::{Mutex, RwLock};
+pub use parking_lot::{Mutex, RwLock, RwLockWriteGuard};

@@ -1,0 +1,276 @@
+//! Tables: rows by key, with secondary indexes, counted exactly.
+//!
+//! A table knows nothing of transactions. Reads look under a read latch; [`apply`] changes any number of keys of any number of
+//! tables as one step, holding the latches of all their parts, taken in the order (table, part), then (table, index).
+
+pub mod change;
+pub mod hash;
+pub mod index;
+pub mod key;
+pub mod rows;
+pub mod store;
+
+pub use change::{BagStep, Change};
+pub use key::{Key, KeyBytes};
+pub use rows::Rows;
+pub use store::{Cursor, Store};
+
+use crate::term::order::Beside;
+use crate::term::Record;
+use index::{Delta, Index};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::Latched;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Set,
+    OrderedSet,
+    Bag,
+    DuplicateBag,
+}
+
+impl Kind {
+    pub fn is_bag(self) -> bool {
+        matches!(self, Kind::Bag | Kind::DuplicateBag)
+    }
+}
+
+/// What is fixed when a table is made.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    pub kind: Kind,
+    /// Elements of the record tuple, the record name counted.
+    pub arity: usize,
+    /// Atom word of the record name.
+    pub record_name: u64,
+    /// Indexed fields; 0 is the key.
+    pub indexes: Vec<usize>,
+}
+
+pub struct Table {
+    /// Never used again.
+    pub id: u64,
+    pub definition: Definition,
+    store: Store,
+    indexes: Vec<Index>,
+    damaged: AtomicBool,
+}
+
+impl Table {
+    pub fn new(id: u64, definition: Definition) -> Table {
+        let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
+        let indexes = definition.indexes.iter().map(|&field| Index::new(field)).collect();
+        Table { id, definition, store, indexes, damaged: AtomicBool::new(false) }
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.definition.kind
+    }
+
+    pub fn is_ordered(&self) -> bool {
+        self.definition.kind == Kind::OrderedSet
+    }
+
+    /// A panic struck while this table was being changed; nothing it says can be trusted.
+    #[inline]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Identity of a key given as flat bytes.
+    #[inline]
+    pub fn key(&self, flat: &[u8], negative_zero: bool, beside: Beside) -> Key {
+        if self.is_ordered() {
+            Key::ordered(flat, beside)
+        } else {
+            Key::exact(flat, negative_zero)
+        }
+    }
+
+    /// Identity of a record's key.
+    #[inline]
+    pub fn key_of(&self, record: &Record) -> Key {
+        self.key(record.key(), record.negative_zero(), record.attached().map(|a| &**a))
+    }
+
+    /// Looks at the rows of a key under the latch; `f` does bounded work.
+    #[inline]
+    pub fn look<R>(&self, key: &Key, f: impl FnOnce(&[Record]) -> R) -> R {
+        self.store.look(key, f)
+    }
+
+    pub fn rows(&self, key: &Key) -> SmallVec<[Record; 2]> {
+        self.store.look(key, |rows| rows.iter().cloned().collect())
+    }
+
+    pub fn size(&self) -> usize {
+        self.store.records()
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.store.memory() + self.indexes.iter().map(Index::memory).sum::<usize>()
+    }
+
+    pub fn scan(&self, cursor: &mut Cursor, max: usize, f: impl FnMut(&[Record])) {
+        self.store.scan(cursor, max, f);
+    }
+
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, ()> {
+        self.store.neighbour(key, backward)
+    }
+
+    pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
+        self.store.last_below(bytes)
+    }
+
+    pub fn index(&self, field: usize) -> Option<&Index> {
+        self.indexes.iter().find(|i| i.field == field)
+    }
+
+    pub fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
+    /// Changes one key as one step: `decide` sees its rows under the latch.
+    pub fn update(&self, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) {
+        let mut latched = self.store.latch(self.store.part(key));
+        if let Some(change) = decide(latched.rows(key)) {
+            let _damage = Damage(self);
+            let mut deltas = self.deltas();
+            self.change_one(&mut latched, key, &change, &mut deltas);
+            self.apply_deltas(deltas);
+        }
+    }
+
+    /// Empties the table; the rows come back for a thread that has the time to drop them.
+    pub fn clear(&self) -> Vec<Box<dyn Send>> {
+        let _damage = Damage(self);
+        let mut latches: Vec<_> = (0..self.store.parts()).map(|p| self.store.latch(p)).collect();
+        let mut garbage: Vec<Box<dyn Send>> = latches.iter_mut().map(Latched::take).collect();
+        for index in &self.indexes {
+            garbage.push(Box::new(index.take()));
+        }
+        garbage
+    }
+
+    fn deltas(&self) -> SmallVec<[Delta; 2]> {
+        self.indexes.iter().map(|_| Delta::default()).collect()
+    }
+
+    #[inline]
+    fn change_one(&self, latched: &mut Latched, key: &Key, change: &Change, deltas: &mut [Delta]) {
+        let kind = self.kind();
+        if self.indexes.is_empty() {
+            return latched.update(key, |before| change.apply(kind, before));
+        }
+        latched.update(key, |before| {
+            // The rows before are needed for the index after a bag has taken them apart.
+            let old = before.clone();
+            let after = change.apply(kind, before);
+            fn slice(rows: &Option<Rows>) -> &[Record] {
+                rows.as_ref().map_or(&[], Rows::as_slice)
+            }
+            self.note(key, slice(&old), slice(&after), deltas);
+            after
+        });
+    }
+
+    fn note(&self, key: &Key, before: &[Record], after: &[Record], deltas: &mut [Delta]) {
+        for (index, delta) in self.indexes.iter().zip(deltas) {
+            index.note(&key.bytes, before, after, delta);
+        }
+    }
+
+    fn apply_deltas(&self, deltas: SmallVec<[Delta; 2]>) {
+        for (index, delta) in self.indexes.iter().zip(deltas) {
+            index.apply(delta);
+        }
+    }
+
+    /// Every invariant of the table: structure, counts, and that indexes and rows say the same.
+    pub fn check(&self) -> Result<(), String> {
+        let mut entries = vec![0usize; self.indexes.len()];
+        self.store.check(|rows| {
+            let key = self.key_of(&rows[0]);
+            for record in rows {
+                if record.fields() + 1 != self.definition.arity {
+                    return Err(format!("a record of {} fields in a table of arity {}", record.fields(), self.definition.arity));
+                }
+                if self.key_of(record) != key {
+                    return Err("rows of two keys in one place".into());
+                }
+            }
+            for (index, count) in self.indexes.iter().zip(&mut entries) {
+                let mut forms: Vec<_> = rows.iter().map(|r| index.value(r)).collect();
+                forms.sort_unstable();
+                forms.dedup();
+                *count += forms.len();
+                if !forms.iter().all(|form| index.contains(form, &key.bytes)) {
+                    return Err(format!("a row is missing from the index on field {}", index.field));
+                }
+            }
+            Ok(())
+        })?;
+        for (index, count) in self.indexes.iter().zip(entries) {
+            if index.len() != count {
+                return Err(format!("the index on field {} has {} entries, expected {count}", index.field, index.len()));
+            }
+        }
+        if self.is_damaged() {
+            Err("damaged by a panic".into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Marks a table damaged if its change is cut off by a panic.
+struct Damage<'a>(&'a Table);
+
+impl Drop for Damage<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.damaged.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Applies changes to keys as one step that nobody sees half done.
+pub fn apply(changes: &[(&Table, &Key, &Change)]) {
+    if let [(table, key, change)] = changes {
+        return table.update(key, |_| Some((*change).clone()));
+    }
+    let mut order: SmallVec<[(u64, usize, usize); 8]> =
+        changes.iter().enumerate().map(|(i, (table, key, _))| (table.id, table.store.part(key), i)).collect();
+    order.sort_unstable();
+    let _damage: SmallVec<[Damage; 8]> = {
+        let mut tables: SmallVec<[&Table; 8]> = changes.iter().map(|(t, _, _)| *t).collect();
+        tables.dedup_by_key(|t| t.id);
+        tables.into_iter().map(Damage).collect()
+    };
+    let mut latches: SmallVec<[(u64, usize, Latched); 8]> = SmallVec::new();
+    for &(table_id, part, i) in &order {
+        if !latches.last().is_some_and(|(t, p, _)| (*t, *p) == (table_id, part)) {
+            latches.push((table_id, part, changes[i].0.store.latch(part)));
+        }
+    }
+    let mut deltas: SmallVec<[(&Table, SmallVec<[Delta; 2]>); 4]> = SmallVec::new();
+    let mut latch = 0;
+    for &(table_id, part, i) in &order {
+        let (table, key, change) = changes[i];
+        while (latches[latch].0, latches[latch].1) != (table_id, part) {
+            latch += 1;
+        }
+        if !deltas.last().is_some_and(|(t, _)| t.id == table_id) {
+            deltas.push((table, table.deltas()));
+        }
+        if let Some((_, deltas)) = deltas.last_mut() {
+            table.change_one(&mut latches[latch].2, key, change, deltas);
+        }
+    }
+    for (table, deltas) in deltas {
+        table.apply_deltas(deltas);
+    }
+}

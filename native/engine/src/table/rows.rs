@@ -1,0 +1,100 @@
+//! The rows of one key in one word: a set has one, a bag has many, in the order they were written.
+
+use crate::term::Record;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+/// Never empty. The low bit says which of the two it is; both are pointers of at least eight-byte alignment.
+#[repr(transparent)]
+pub struct Rows(NonZeroUsize);
+
+const MANY: usize = 1;
+
+// SAFETY: owns either a `Record` or a `Box<Vec<Record>>`, both `Send + Sync`.
+unsafe impl Send for Rows {}
+// SAFETY: as above.
+unsafe impl Sync for Rows {}
+
+impl Rows {
+    #[inline]
+    pub fn one(record: Record) -> Rows {
+        // SAFETY: `Record` is a transparent `NonNull`, whose address is a multiple of eight.
+        let pointer: NonNull<u8> = unsafe { std::mem::transmute::<Record, NonNull<u8>>(record) };
+        Rows(NonZeroUsize::new(pointer.as_ptr().expose_provenance()).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// None for no records.
+    pub fn new(mut records: Vec<Record>) -> Option<Rows> {
+        match records.len() {
+            0 => None,
+            1 => records.pop().map(Rows::one),
+            _ => {
+                let pointer = Box::into_raw(Box::new(records));
+                NonZeroUsize::new(pointer.expose_provenance() | MANY).map(Rows)
+            }
+        }
+    }
+
+    #[inline]
+    fn many(&self) -> Option<*mut Vec<Record>> {
+        let word = self.0.get();
+        (word & MANY != 0).then(|| std::ptr::with_exposed_provenance_mut(word & !MANY))
+    }
+
+    #[inline]
+    pub fn as_slice(&self) -> &[Record] {
+        match self.many() {
+            // SAFETY: the word is the pointer that `new` made from a box; it lives as long as `self`.
+            Some(vec) => unsafe { (*vec).as_slice() },
+            // SAFETY: without the mark the word is bit for bit a `Record` that `self` owns.
+            None => std::slice::from_ref(unsafe { &*(std::ptr::from_ref(self).cast::<Record>()) }),
+        }
+    }
+
+    #[inline]
+    pub fn first(&self) -> &Record {
+        &self.as_slice()[0]
+    }
+
+    /// Gives the records up; a single one costs an allocation, so only bags do this.
+    pub fn into_vec(self) -> Vec<Record> {
+        let this = std::mem::ManuallyDrop::new(self);
+        match this.many() {
+            // SAFETY: the box was made by `new` and `this` is not dropped.
+            Some(vec) => unsafe { *Box::from_raw(vec) },
+            // SAFETY: the word is a `Record`, moved out; `this` is not dropped.
+            None => vec![unsafe { std::ptr::read(std::ptr::from_ref(&*this).cast::<Record>()) }],
+        }
+    }
+
+    /// Bytes held, the word itself not counted.
+    pub fn memory(&self) -> usize {
+        let records: usize = self.as_slice().iter().map(Record::memory).sum();
+        // SAFETY: as in `as_slice`.
+        records + self.many().map_or(0, |vec| 24 + 8 * unsafe { (*vec).capacity() })
+    }
+}
+
+impl Drop for Rows {
+    #[inline]
+    fn drop(&mut self) {
+        match self.many() {
+            // SAFETY: the box was made by `new`; this is the owner.
+            Some(vec) => drop(unsafe { Box::from_raw(vec) }),
+            // SAFETY: the word is a `Record` that we own.
+            None => drop(unsafe { std::ptr::read(std::ptr::from_ref(self).cast::<Record>()) }),
+        }
+    }
+}
+
+impl Clone for Rows {
+    fn clone(&self) -> Self {
+        match self.as_slice() {
+            [one] if self.many().is_none() => Rows::one(one.clone()),
+            many => {
+                let pointer = Box::into_raw(Box::new(many.to_vec()));
+                Rows(NonZeroUsize::new(pointer.expose_provenance() | MANY).unwrap_or(self.0))
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Where the rows of a table are: sharded hash or one ordered tree, each part under its own latch.
+//!
+//! Latches are held for bounded work only. Whoever takes several takes them in rising order of their number.
+
+use super::hash::Shard;
+use super::key::{Key, KeyBytes};
+use super::rows::Rows;
+use crate::sync::{RwLock, RwLockWriteGuard};
+use crate::term::Record;
+use crossbeam::utils::CachePadded;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const SHARDS: usize = 64;
+
+/// Tree from ordered key form to rows.
+pub type Tree = BTreeMap<KeyBytes, Rows>;
+
+/// One latched part with its exact counts, which are written under the latch and read without it.
+#[derive(Default)]
+pub struct Part<T> {
+    inner: RwLock<T>,
+    records: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+pub enum Store {
+    Hash(Box<[CachePadded<Part<Shard>>; SHARDS]>),
+    Ordered(Part<Tree>),
+}
+
+/// Place of a paused scan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Cursor {
+    #[default]
+    Start,
+    /// Next slot to visit in a hash table.
+    Slot(u32, u32),
+    /// Last key visited in a tree.
+    After(KeyBytes),
+    End,
+}
+
+/// A write latch of one part.
+pub enum Latched<'a> {
+    Hash(&'a Part<Shard>, RwLockWriteGuard<'a, Shard>),
+    Ordered(&'a Part<Tree>, RwLockWriteGuard<'a, Tree>),
+}
+
+impl Store {
+    pub fn hash() -> Store {
+        Store::Hash(Box::new(std::array::from_fn(|_| CachePadded::default())))
+    }
+
+    pub fn ordered() -> Store {
+        Store::Ordered(Part::default())
+    }
+
+    /// Number of the part that holds a key.
+    #[inline]
+    pub fn part(&self, key: &Key) -> usize {
+        match self {
+            Store::Hash(_) => (key.hash >> 58) as usize,
+            Store::Ordered(_) => 0,
+        }
+    }
+
+    pub fn parts(&self) -> usize {
+        match self {
+            Store::Hash(_) => SHARDS,
+            Store::Ordered(_) => 1,
+        }
+    }
+
+    #[inline]
+    pub fn latch(&self, part: usize) -> Latched<'_> {
+        match self {
+            Store::Hash(parts) => Latched::Hash(&parts[part], parts[part].inner.write()),
+            Store::Ordered(tree) => Latched::Ordered(tree, tree.inner.write()),
+        }
+    }
+
+    /// Looks at the rows of a key under the read latch.
+    #[inline]
+    pub fn look<R>(&self, key: &Key, f: impl FnOnce(&[Record]) -> R) -> R {
+        match self {
+            Store::Hash(parts) => {
+                let shard = parts[(key.hash >> 58) as usize].inner.read();
+                f(shard.get(key).map_or(&[], Rows::as_slice))
+            }
+            Store::Ordered(tree) => f(tree.inner.read().get(&key.bytes).map_or(&[], Rows::as_slice)),
+        }
+    }
+
+    pub fn records(&self) -> usize {
+        match self {
+            Store::Hash(parts) => parts.iter().map(|p| p.records.load(Ordering::Relaxed)).sum(),
+            Store::Ordered(tree) => tree.records.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Bytes of rows and structure.
+    pub fn memory(&self) -> usize {
+        match self {
+            Store::Hash(parts) => parts.iter().map(|p| p.bytes.load(Ordering::Relaxed) + p.inner.read().memory()).sum(),
+            // Key and row pointer, nodes two thirds full.
+            Store::Ordered(tree) => tree.bytes.load(Ordering::Relaxed) + tree.inner.read().len() * 48,
+        }
+    }
+
+    /// Visits up to `max` keys from the cursor on, in slot or key order, under one read latch.
+    pub fn scan(&self, cursor: &mut Cursor, max: usize, mut f: impl FnMut(&[Record])) {
+        match self {
+            Store::Hash(parts) => {
+                let (mut part, mut slot) = match cursor {
+                    Cursor::Start => (0, 0),
+                    Cursor::Slot(part, slot) => (*part as usize, *slot),
+                    _ => return *cursor = Cursor::End,
+                };
+                let mut left = max;
+                while part < SHARDS && left > 0 {
+                    let shard = parts[part].inner.read();
+                    let end = shard.slot_count();
+                    while slot < end && left > 0 {
+                        // Empty slots cost time too.
+                        left -= 1;
+                        if let Some(rows) = shard.slot(slot) {
+                            f(rows.as_slice());
+                        }
+                        slot += 1;
+                    }
+                    if slot >= end {
+                        (part, slot) = (part + 1, 0);
+                    }
+                }
+                *cursor = if part < SHARDS { Cursor::Slot(part as u32, slot) } else { Cursor::End };
+            }
+            Store::Ordered(tree) => {
+                let from = match cursor {
+                    Cursor::Start => Bound::Unbounded,
+                    Cursor::After(key) => Bound::Excluded(&*key),
+                    _ => return *cursor = Cursor::End,
+                };
+                let tree = tree.inner.read();
+                let mut last = None;
+                let mut visited = 0;
+                for (key, rows) in tree.range::<KeyBytes, _>((from, Bound::Unbounded)).take(max) {
+                    f(rows.as_slice());
+                    visited += 1;
+                    last = Some(key);
+                }
+                *cursor = match last {
+                    Some(key) if visited == max => Cursor::After(key.clone()),
+                    _ => Cursor::End,
+                };
+            }
+        }
+    }
+
+    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key: `Err`.
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, ()> {
+        match self {
+            Store::Hash(parts) => {
+                let (mut part, mut slot) = match key {
+                    None => (0, 0),
+                    Some(key) => {
+                        let part = self.part(key);
+                        let at = parts[part].inner.read().find(key).ok_or(())?;
+                        (part, at + 1)
+                    }
+                };
+                while part < SHARDS {
+                    let shard = parts[part].inner.read();
+                    while slot < shard.slot_count() {
+                        if let Some(rows) = shard.slot(slot) {
+                            return Ok(Some(rows.first().clone()));
+                        }
+                        slot += 1;
+                    }
+                    (part, slot) = (part + 1, 0);
+                }
+                Ok(None)
+            }
+            Store::Ordered(tree) => {
+                let tree = tree.inner.read();
+                let bound = key.map(|k| Bound::Excluded(&k.bytes)).unwrap_or(Bound::Unbounded);
+                let hit = if backward {
+                    tree.range::<KeyBytes, _>((Bound::Unbounded, bound)).next_back()
+                } else {
+                    tree.range::<KeyBytes, _>((bound, Bound::Unbounded)).next()
+                };
+                Ok(hit.map(|(_, rows)| rows.first().clone()))
+            }
+        }
+    }
+
+    /// The last row whose ordered key is below `bytes`; hash tables have no order.
+    pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
+        let Store::Ordered(tree) = self else { return None };
+        let tree = tree.inner.read();
+        let below = (Bound::Unbounded, Bound::Excluded(KeyBytes::from_slice(bytes)));
+        tree.range(below).next_back().map(|(_, rows)| rows.first().clone())
+    }
+
+    /// Structure and counts agree.
+    pub fn check(&self, mut each: impl FnMut(&[Record]) -> Result<(), String>) -> Result<(), String> {
+        let count = |rows: &Rows, records: &mut usize, bytes: &mut usize| {
+            *records += rows.as_slice().len();
+            *bytes += rows.memory();
+        };
+        let agree = |what: &str, counted: usize, noted: &AtomicUsize| {
+            let noted = noted.load(Ordering::Relaxed);
+            if counted == noted {
+                Ok(())
+            } else {
+                Err(format!("{what}: counted {counted}, noted {noted}"))
+            }
+        };
+        match self {
+            Store::Hash(parts) => {
+                for part in parts.iter() {
+                    let (mut records, mut bytes) = (0, 0);
+                    let shard = part.inner.read();
+                    shard.check()?;
+                    for rows in (0..shard.slot_count()).filter_map(|at| shard.slot(at)) {
+                        count(rows, &mut records, &mut bytes);
+                        each(rows.as_slice())?;
+                    }
+                    agree("records", records, &part.records)?;
+                    agree("bytes", bytes, &part.bytes)?;
+                }
+                Ok(())
+            }
+            Store::Ordered(part) => {
+                let (mut records, mut bytes) = (0, 0);
+                for (key, rows) in part.inner.read().iter() {
+                    count(rows, &mut records, &mut bytes);
+                    if Key::ordered(rows.first().key(), rows.first().attached().map(|a| &**a)).bytes != *key {
+                        return Err("a row is not under its key".into());
+                    }
+                    each(rows.as_slice())?;
+                }
+                agree("records", records, &part.records)?;
+                agree("bytes", bytes, &part.bytes)
+            }
+        }
+    }
+}
+
+impl Latched<'_> {
+    #[inline]
+    pub fn rows(&self, key: &Key) -> &[Record] {
+        match self {
+            Latched::Hash(_, shard) => shard.get(key).map_or(&[], Rows::as_slice),
+            Latched::Ordered(_, tree) => tree.get(&key.bytes).map_or(&[], Rows::as_slice),
+        }
+    }
+
+    /// Replaces the rows of a key and keeps the counts.
+    #[inline]
+    pub fn update(&mut self, key: &Key, change: impl FnOnce(Option<Rows>) -> Option<Rows>) {
+        let (mut out, mut put) = ((0, 0), (0, 0));
+        let measure = |rows: &Option<Rows>| rows.as_ref().map_or((0, 0), |r| (r.as_slice().len(), r.memory()));
+        let counted = |before: Option<Rows>| {
+            out = measure(&before);
+            let after = change(before);
+            put = measure(&after);
+            after
+        };
+        let (records, bytes) = match self {
+            Latched::Hash(part, shard) => {
+                shard.update(key, counted);
+                (&part.records, &part.bytes)
+            }
+            Latched::Ordered(part, tree) => {
+                use std::collections::btree_map::Entry::{Occupied, Vacant};
+                match tree.entry(key.bytes.clone()) {
+                    Vacant(place) => {
+                        if let Some(rows) = counted(None) {
+                            place.insert(rows);
+                        }
+                    }
+                    Occupied(place) => {
+                        let (bytes, rows) = place.remove_entry();
+                        if let Some(rows) = counted(Some(rows)) {
+                            tree.insert(bytes, rows);
+                        }
+                    }
+                }
+                (&part.records, &part.bytes)
+            }
+        };
+        // Written under the latch only, so plain loads and stores are enough.
+        records.store(records.load(Ordering::Relaxed) + put.0 - out.0, Ordering::Relaxed);
+        bytes.store(bytes.load(Ordering::Relaxed) + put.1 - out.1, Ordering::Relaxed);
+    }
+
+    /// Empties the part; the caller drops what was in it where that may take time.
+    pub fn take(&mut self) -> Box<dyn Send> {
+        match self {
+            Latched::Hash(part, shard) => {
+                part.records.store(0, Ordering::Relaxed);
+                part.bytes.store(0, Ordering::Relaxed);
+                Box::new(std::mem::take(&mut **shard))
+            }
+            Latched::Ordered(part, tree) => {
+                part.records.store(0, Ordering::Relaxed);
+                part.bytes.store(0, Ordering::Relaxed);
+                Box::new(std::mem::take(&mut **tree))
+            }
+        }
+    }
+}
