@@ -4,6 +4,9 @@
 //!
 //! Layers, imports point down only: `db` -> `txn` -> `table`, `matchspec` -> `term`.
 
+pub mod db;
+pub mod reaper;
 pub mod sync;
 pub mod table;
 pub mod term;
+pub mod txn;

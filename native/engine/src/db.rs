@@ -1,0 +1,152 @@
+//! The facade: a database is its tables by name and the locks of its transactions.
+//!
+//! Operations outside transactions are here: each is atomic, takes no lock and sees committed rows only.
+
+use crate::reaper;
+use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
+use crate::table::{BagStep, Change, Definition, Key, Table};
+use crate::term::Record;
+use crate::txn::lock::{CommitWait, LockId, RecordLocks, Waker};
+use crate::txn::{OpenTable, Stop};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub struct Db {
+    running: AtomicBool,
+    tables: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
+    next_id: AtomicU64,
+    pub locks: RecordLocks,
+}
+
+impl Default for Db {
+    fn default() -> Self {
+        Db {
+            running: AtomicBool::new(false),
+            tables: RwLock::default(),
+            // 0 stands for names that belong to no table.
+            next_id: AtomicU64::new(1),
+            locks: RecordLocks::default(),
+        }
+    }
+}
+
+impl Db {
+    /// False if it was running.
+    pub fn start(&self) -> bool {
+        !self.running.swap(true, Ordering::SeqCst)
+    }
+
+    /// Forgets every table; false if it was not running.
+    pub fn stop(&self) -> bool {
+        let was = self.running.swap(false, Ordering::SeqCst);
+        let tables = std::mem::take(&mut *self.tables.write());
+        tables.values().for_each(|t| t.set_dropped());
+        reaper::drop_later(tables);
+        was
+    }
+
+    #[inline]
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Names of all tables, as flat terms.
+    pub fn names(&self) -> Vec<Box<[u8]>> {
+        self.tables.read().keys().cloned().collect()
+    }
+
+    /// The table of a name.
+    #[inline]
+    pub fn open(&self, name: &[u8]) -> Option<Arc<OpenTable>> {
+        self.tables.read().get(name).cloned()
+    }
+
+    /// The table of a name, if it can be trusted.
+    pub fn sound(&self, name: &[u8]) -> Result<Arc<OpenTable>, Stop> {
+        let open = self.open(name).ok_or(Stop::NoTable)?;
+        if open.table.is_damaged() {
+            Err(Stop::Damaged)
+        } else {
+            Ok(open)
+        }
+    }
+
+    /// False if the name is taken.
+    pub fn create(&self, name: &[u8], definition: Definition) -> bool {
+        let mut tables = self.tables.write();
+        if tables.contains_key(name) {
+            return false;
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        tables.insert(name.into(), Arc::new(OpenTable::new(name.into(), Table::new(id, definition))));
+        true
+    }
+
+    /// Takes a table out. The caller's transaction holds it exclusively.
+    pub fn drop_table(&self, open: &OpenTable) {
+        open.set_dropped();
+        let mut tables = self.tables.write();
+        if tables.get(&open.name).is_some_and(|t| t.id() == open.id()) {
+            tables.remove(&open.name);
+        }
+        drop(tables);
+        self.clear(open);
+    }
+
+    /// Empties a table.
+    pub fn clear(&self, open: &OpenTable) {
+        reaper::drop_later(open.table.clear());
+    }
+
+    /// Writes one record.
+    #[inline]
+    pub fn write(&self, open: &OpenTable, record: Record) -> Result<(), Stop> {
+        let key = open.table.key_of(&record);
+        let change = Change::write(open.kind(), record);
+        self.update(open, &key, |_| Some(change))
+    }
+
+    pub fn delete(&self, open: &OpenTable, key: &Key) -> Result<(), Stop> {
+        self.update(open, key, |rows| (!rows.is_empty()).then_some(Change::Delete))
+    }
+
+    /// Deletes a record, if exactly it is there.
+    pub fn delete_object(&self, open: &OpenTable, record: Record) -> Result<(), Stop> {
+        let key = open.table.key_of(&record);
+        let bag = open.kind().is_bag();
+        self.update(open, &key, |rows| {
+            if !rows.iter().any(|r| r.same(&record)) {
+                return None;
+            }
+            Some(if bag { Change::Bag { cleared: false, steps: vec![BagStep::Remove(record)] } } else { Change::Delete })
+        })
+    }
+
+    /// Changes the rows of one key in one step, unless a large commit is writing it just now.
+    #[inline]
+    pub fn update(&self, open: &OpenTable, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) -> Result<(), Stop> {
+        let mut stop = None;
+        open.table.update(key, |rows| {
+            // Under the latch: a commit that begins later comes after this write as a whole.
+            if open.is_committing() && self.committer(open, key).is_some() {
+                stop = Some(Stop::CommitWait);
+                return None;
+            }
+            decide(rows)
+        });
+        stop.map_or(Ok(()), Err)
+    }
+
+    fn committer(&self, open: &OpenTable, key: &Key) -> Option<&'static crate::txn::lock::TxnCtl> {
+        let holder = self.locks.exclusive_holder(LockId { table: open.id(), hash: key.hash })?;
+        holder.is_committing().then_some(holder)
+    }
+
+    /// After [`Stop::CommitWait`]: fires the waker when the commit is over; answers false if it is over already.
+    pub fn wait_for_commit(&self, open: &OpenTable, key: &Key, waker: Waker) -> bool {
+        match self.committer(open, key).map(|ctl| ctl.wait_for_commit(waker)) {
+            Some(CommitWait::Queued) => true,
+            Some(CommitWait::Over(_)) | None => false,
+        }
+    }
+}

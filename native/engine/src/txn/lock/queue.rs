@@ -1,0 +1,205 @@
+//! One lock: who holds it, who waits, and the rule that decides.
+
+use super::ctl::TxnCtl;
+use super::mode::Modes;
+use smallvec::SmallVec;
+
+/// The host's way to tell a waiting process that it has its lock; opaque here.
+pub type Waker = Box<dyn std::any::Any + Send>;
+
+/// Wakers to call when no lock is held any more.
+pub type Wakes = SmallVec<[Waker; 1]>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Granted,
+    /// Not now: enqueue.
+    Wait,
+    /// Waiting could be a deadlock: give everything up and run again.
+    Restart,
+}
+
+/// What a waiter is waiting with.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub ctl: &'static TxnCtl,
+    pub want: Modes,
+    /// Modes of this lock that it has already.
+    pub own: Modes,
+    /// It holds this or any other lock.
+    pub holds: bool,
+}
+
+impl std::fmt::Debug for TxnCtl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Txn({})", self.age())
+    }
+}
+
+struct Waiter {
+    request: Request,
+    wake: Waker,
+}
+
+/// Rank in the queue, see the module text of [`super`].
+#[derive(PartialEq, PartialOrd)]
+enum Rank {
+    Upgrade,
+    Holding,
+    Empty,
+}
+
+impl Request {
+    fn rank(&self) -> Rank {
+        if !self.own.is_empty() && !self.want.intersects(Modes::IS.union(Modes::IX)) {
+            Rank::Upgrade
+        } else if self.holds {
+            Rank::Holding
+        } else {
+            Rank::Empty
+        }
+    }
+
+    /// Does a waiter with request `self` stand before a newcomer?
+    fn stands_before(&self, newcomer: &Request) -> bool {
+        match (self.rank(), newcomer.rank()) {
+            (Rank::Holding, Rank::Holding) => newcomer.ctl.older_than(self.ctl),
+            (mine, its) => mine < its || mine == Rank::Empty,
+        }
+    }
+}
+
+/// Holders and queue.
+#[derive(Default)]
+pub struct Lock {
+    holders: SmallVec<[(&'static TxnCtl, Modes); 2]>,
+    // Boxed: most locks never have a waiter, and the lock table wants small entries.
+    #[allow(clippy::box_collection)]
+    queue: Option<Box<Vec<Waiter>>>,
+}
+
+impl Lock {
+    pub fn held_by(&self, ctl: &TxnCtl) -> Modes {
+        self.holders.iter().find(|(c, _)| *c == ctl).map_or(Modes::NONE, |(_, m)| *m)
+    }
+
+    /// Is some waiter or holder here at all?
+    pub fn is_free(&self) -> bool {
+        self.holders.is_empty() && self.queue.is_none()
+    }
+
+    fn waiters(&self) -> &[Waiter] {
+        self.queue.as_ref().map_or(&[], |q| q.as_slice())
+    }
+
+    /// Decides a request that is not in the queue. `anonymous`: others whose names are not known (intention counters) hold what
+    /// conflicts.
+    pub fn decide(&self, request: &Request, anonymous: bool) -> Verdict {
+        let ctl = request.ctl;
+        let holders = self.holders.iter().filter(|(c, m)| *c != ctl && request.want.conflicts(*m));
+        let before = self.waiters().iter().map(|w| &w.request);
+        let before = before.filter(|w| w.ctl != ctl && w.stands_before(request) && request.want.conflicts(w.want));
+        let mut conflicts = holders.map(|(c, _)| *c).chain(before.map(|w| w.ctl)).peekable();
+        if conflicts.peek().is_none() && !anonymous {
+            Verdict::Granted
+        } else if !request.holds {
+            Verdict::Wait
+        } else if !anonymous && conflicts.all(|other| ctl.older_than(other)) {
+            Verdict::Wait
+        } else {
+            Verdict::Restart
+        }
+    }
+
+    pub fn grant(&mut self, ctl: &'static TxnCtl, want: Modes) {
+        match self.holders.iter_mut().find(|(c, _)| *c == ctl) {
+            Some((_, modes)) => *modes = modes.union(want),
+            None => self.holders.push((ctl, want)),
+        }
+    }
+
+    pub fn enqueue(&mut self, request: Request, wake: Waker) {
+        request.ctl.set_granted(false);
+        let queue = self.queue.get_or_insert_with(Default::default);
+        let at = queue.iter().position(|w| !w.request.stands_before(&request)).unwrap_or(queue.len());
+        queue.insert(at, Waiter { request, wake });
+    }
+
+    /// Takes a holder and waiter out; true if it was in the queue.
+    pub fn remove(&mut self, ctl: &TxnCtl) -> bool {
+        self.holders.retain(|(c, _)| *c != ctl);
+        self.unqueue(ctl)
+    }
+
+    pub fn unqueue(&mut self, ctl: &TxnCtl) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let before = queue.len();
+        queue.retain(|w| w.request.ctl != ctl);
+        let was = queue.len() != before;
+        if queue.is_empty() {
+            self.queue = None;
+        }
+        was
+    }
+
+    pub fn drop_holder(&mut self, ctl: &TxnCtl) {
+        self.holders.retain(|(c, _)| *c != ctl);
+    }
+
+    /// Grants whatever can be granted now, in queue order. `anonymous` says of a request whether unnamed holders conflict with
+    /// it; `granted` notes a grant (and is the one to record intentions, which are not named here).
+    pub fn advance(
+        &mut self,
+        wakes: &mut Wakes,
+        anonymous: impl Fn(&Request) -> bool,
+        mut granted: impl FnMut(&Request) -> bool,
+    ) {
+        let Some(mut queue) = self.queue.take() else { return };
+        let mut still: Vec<Waiter> = Vec::new();
+        for waiter in queue.drain(..) {
+            let Request { ctl, want, .. } = waiter.request;
+            let held = self.holders.iter().any(|(c, m)| *c != ctl && want.conflicts(*m));
+            let behind = still.iter().any(|w| want.conflicts(w.request.want));
+            if held || behind || anonymous(&waiter.request) {
+                still.push(waiter);
+                continue;
+            }
+            if granted(&waiter.request) {
+                self.grant(ctl, want);
+            }
+            ctl.set_granted(true);
+            wakes.push(waiter.wake);
+        }
+        if !still.is_empty() {
+            *queue = still;
+            self.queue = Some(queue);
+        }
+    }
+
+    pub fn queued(&self) -> usize {
+        self.waiters().len()
+    }
+
+    pub fn holders(&self) -> &[(&'static TxnCtl, Modes)] {
+        &self.holders
+    }
+
+    /// No two holders conflict, and whoever waits while holding locks waits for younger ones only.
+    pub fn check(&self) -> Result<(), String> {
+        for (i, (a, ma)) in self.holders.iter().enumerate() {
+            for (b, mb) in &self.holders[i + 1..] {
+                if ma.conflicts(*mb) {
+                    return Err(format!("{a:?} with {ma:?} and {b:?} with {mb:?} hold one lock"));
+                }
+            }
+        }
+        for w in self.waiters().iter().filter(|w| w.request.holds) {
+            for (h, m) in &self.holders {
+                if *h != w.request.ctl && w.request.want.conflicts(*m) && !w.request.ctl.older_than(h) {
+                    return Err(format!("{:?} waits for the older {h:?}", w.request.ctl));
+                }
+            }
+        }
+        Ok(())
+    }
+}

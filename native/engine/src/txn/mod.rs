@@ -1,0 +1,484 @@
+//! Transactions: strict two-phase locking over tables, with a write set that is applied as one step at the end.
+//!
+//! A [`Txn`] belongs to one process and is used for one transaction after the other. Every operation may answer [`Stop::Wait`]:
+//! the caller waits as told by [`Txn::wait`] and calls the same operation again; all an operation does before its last
+//! step is take locks, which are then held already.
+
+mod held;
+pub mod lock;
+pub mod open;
+pub mod overlay;
+pub mod scan;
+
+pub use held::TableRef;
+pub use open::OpenTable;
+pub use scan::{Plan, Scan};
+
+use crate::db::Db;
+use crate::table::{apply, key::hash, BagStep, Change, Key, Table};
+use crate::term::Record;
+use held::Held;
+use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
+use overlay::{Overlay, Visible};
+use smallvec::SmallVec;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+/// Why an operation did not go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Wait for a lock, then call again.
+    Wait,
+    /// Run the whole transaction again.
+    Restart,
+    /// A large commit is writing this key: wait for its end (operations outside transactions only).
+    CommitWait,
+    /// No such table.
+    NoTable,
+    /// The table may be damaged by a panic.
+    Damaged,
+    /// No transaction is open.
+    NoTransaction,
+    /// The key is not there and the table has no order.
+    NoKey,
+}
+
+/// Kind of lock that an operation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    Read,
+    Write,
+}
+
+impl LockKind {
+    fn mode(self) -> Modes {
+        match self {
+            LockKind::Read => Modes::S,
+            LockKind::Write => Modes::X,
+        }
+    }
+}
+
+/// Answer of [`Txn::wait`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Granted,
+    /// The waker will be fired.
+    Queued,
+    Restart,
+}
+
+/// The lock a transaction is to wait for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    place: Place,
+    modes: Modes,
+    queued: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Table(TableRef),
+    Record(LockId),
+}
+
+/// Changes applied under one set of latches; a larger commit goes in steps of this size.
+const STEP: usize = 256;
+
+pub struct Txn {
+    ctl: &'static TxnCtl,
+    held: Held,
+    overlay: Overlay,
+    wanted: Option<Wanted>,
+    /// It was told to restart; nothing else is answered until it does.
+    doomed: bool,
+    /// Wakers to fire once no lock is held; the host takes them after each call.
+    pub wakes: Wakes,
+}
+
+impl Default for Txn {
+    fn default() -> Self {
+        Txn {
+            ctl: TxnCtl::obtain(),
+            held: Held::default(),
+            overlay: Overlay::default(),
+            wanted: None,
+            doomed: false,
+            wakes: Wakes::new(),
+        }
+    }
+}
+
+impl Txn {
+    /// Opens a level; 1 is the outermost.
+    #[inline]
+    pub fn begin(&mut self) -> usize {
+        self.overlay.push_level();
+        self.overlay.depth()
+    }
+
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.overlay.depth()
+    }
+
+    /// Locks and changes: what ending this transaction costs.
+    pub fn weight(&self) -> usize {
+        self.held.len() + self.overlay.len()
+    }
+
+    #[inline]
+    fn ready(&mut self) -> Result<(), Stop> {
+        if self.depth() == 0 {
+            return Err(Stop::NoTransaction);
+        }
+        if self.doomed {
+            return Err(Stop::Restart);
+        }
+        if self.wanted.is_some() {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// Notes a lock that was granted while the process waited.
+    fn settle(&mut self) {
+        if let Some(wanted) = self.wanted.filter(|w| w.queued) {
+            if self.ctl.is_granted() {
+                self.note(wanted);
+                self.wanted = None;
+            }
+        }
+    }
+
+    fn note(&mut self, wanted: Wanted) {
+        match wanted.place {
+            Place::Table(table) => self.held.add_table(table, wanted.modes),
+            Place::Record(id) => self.held.add_record(id, wanted.modes),
+        }
+    }
+
+    /// A table of this transaction by its name.
+    #[inline]
+    pub fn table(&mut self, db: &Db, name: &[u8]) -> Result<TableRef, Stop> {
+        self.ready()?;
+        let table = self.held.table(name, || db.open(name)).ok_or(Stop::NoTable)?;
+        if self.held.open(table).table.is_damaged() {
+            Err(Stop::Damaged)
+        } else {
+            Ok(table)
+        }
+    }
+
+    #[inline]
+    pub fn open(&self, table: TableRef) -> &Arc<OpenTable> {
+        self.held.open(table)
+    }
+
+    #[inline]
+    pub fn rows_of(&self, table: TableRef) -> &Table {
+        &self.held.open(table).table
+    }
+
+    #[inline]
+    fn request(&self, want: Modes, own: Modes) -> Request {
+        Request { ctl: self.ctl, want, own, holds: !self.held.is_empty() }
+    }
+
+    fn verdict(&mut self, verdict: Verdict, place: Place, modes: Modes) -> Result<(), Stop> {
+        match verdict {
+            Verdict::Granted => {
+                self.note(Wanted { place, modes, queued: false });
+                Ok(())
+            }
+            Verdict::Wait => {
+                self.wanted = Some(Wanted { place, modes, queued: false });
+                Err(Stop::Wait)
+            }
+            Verdict::Restart => {
+                self.wanted = Some(Wanted { place, modes, queued: false });
+                self.doomed = true;
+                Err(Stop::Restart)
+            }
+        }
+    }
+
+    #[inline]
+    fn lock_mode(&mut self, table: TableRef, want: Modes) -> Result<(), Stop> {
+        let own = self.held.table_modes(table);
+        if own.grants(want) {
+            return Ok(());
+        }
+        let request = self.request(want, own);
+        let verdict = self.held.open(table).lock.acquire(&request, &mut self.wakes);
+        self.verdict(verdict, Place::Table(table), want)?;
+        // It may have been deleted while we waited.
+        if self.held.open(table).is_dropped() {
+            Err(Stop::NoTable)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn acquire(&mut self, db: &Db, id: LockId, want: Modes) -> Result<(), Stop> {
+        let own = self.held.record_modes(id);
+        if own.grants(want) {
+            return Ok(());
+        }
+        let verdict = db.locks.acquire(id, &self.request(want, own));
+        self.verdict(verdict, Place::Record(id), want)
+    }
+
+    /// Locks the whole table.
+    pub fn lock_table(&mut self, table: TableRef, kind: LockKind) -> Result<(), Stop> {
+        self.ready()?;
+        self.lock_mode(table, kind.mode())
+    }
+
+    /// Locks a record. The record comes before the intention on its table: as its first lock a transaction may then
+    /// wait for it in a fair queue, holding nothing.
+    #[inline]
+    pub fn lock_record(&mut self, db: &Db, table: TableRef, hash: u64, kind: LockKind) -> Result<(), Stop> {
+        if self.held.table_modes(table).grants(kind.mode()) {
+            return Ok(());
+        }
+        let id = LockId { table: self.held.open(table).id(), hash };
+        self.acquire(db, id, kind.mode())?;
+        self.lock_mode(table, if kind == LockKind::Read { Modes::IS } else { Modes::IX })
+    }
+
+    /// Locks a name that belongs to no table.
+    pub fn lock_global(&mut self, db: &Db, name: &[u8], kind: LockKind) -> Result<(), Stop> {
+        self.ready()?;
+        self.acquire(db, LockId { table: 0, hash: hash(name) }, kind.mode())
+    }
+
+    /// Locks an index value for a reader; writers of the value are excluded, so there are no phantoms.
+    pub fn lock_value(&mut self, db: &Db, table: TableRef, field: usize, form: &[u8]) -> Result<(), Stop> {
+        if self.held.table_modes(table).grants(Modes::S) {
+            return Ok(());
+        }
+        let id = value_lock(self.held.open(table).id(), field, form);
+        self.acquire(db, id, Modes::S)?;
+        self.lock_mode(table, Modes::IS)
+    }
+
+    /// Locks the index values that a write takes away and brings. Writers of one value do not disturb each other (IX).
+    fn lock_values(&mut self, db: &Db, table: TableRef, key: &Key, new: Option<&Record>) -> Result<(), Stop> {
+        if self.held.open(table).table.indexes().is_empty() || self.held.table_modes(table).contains(Modes::X) {
+            return Ok(());
+        }
+        let old = self.visible(table, key);
+        let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
+        let open = self.held.open(table);
+        for index in open.table.indexes() {
+            for record in old.iter().chain(new) {
+                let id = value_lock(open.id(), index.field, &index.value(record));
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.into_iter().try_for_each(|id| self.acquire(db, id, Modes::IX))
+    }
+
+    /// The rows of a key as this transaction sees them.
+    pub fn visible(&self, table: TableRef, key: &Key) -> Visible {
+        let open = self.held.open(table);
+        let committed = open.table.rows(key);
+        self.overlay.over(open, &key.bytes, &committed)
+    }
+
+    /// Reads a key. `f` gets the rows, under the read latch where possible: it does bounded work.
+    #[inline]
+    pub fn read<R>(
+        &mut self,
+        db: &Db,
+        table: TableRef,
+        key: &Key,
+        kind: LockKind,
+        f: impl FnOnce(&[Record]) -> R,
+    ) -> Result<R, Stop> {
+        self.lock_record(db, table, key.hash, kind)?;
+        let open = self.held.open(table);
+        if self.overlay.untouched(open) {
+            Ok(open.table.look(key, f))
+        } else {
+            Ok(f(&self.visible(table, key)))
+        }
+    }
+
+    /// Writes a record.
+    #[inline]
+    pub fn write(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
+        let key = self.rows_of(table).key_of(&record);
+        self.lock_record(db, table, key.hash, LockKind::Write)?;
+        self.lock_values(db, table, &key, Some(&record))?;
+        let open = self.held.open(table);
+        self.overlay.add(open, key, Change::write(open.kind(), record));
+        Ok(())
+    }
+
+    /// Deletes all records of a key.
+    pub fn delete(&mut self, db: &Db, table: TableRef, key: Key) -> Result<(), Stop> {
+        self.lock_record(db, table, key.hash, LockKind::Write)?;
+        self.lock_values(db, table, &key, None)?;
+        self.overlay.add(self.held.open(table), key, Change::Delete);
+        Ok(())
+    }
+
+    /// Deletes one record, if exactly it is there.
+    pub fn delete_object(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
+        let key = self.rows_of(table).key_of(&record);
+        self.lock_record(db, table, key.hash, LockKind::Write)?;
+        self.lock_values(db, table, &key, Some(&record))?;
+        let open = self.held.open(table);
+        let change = if open.kind().is_bag() {
+            Change::Bag { cleared: false, steps: vec![BagStep::Remove(record)] }
+        } else if self.visible(table, &key).iter().any(|r| r.same(&record)) {
+            Change::Delete
+        } else {
+            return Ok(());
+        };
+        self.overlay.add(self.held.open(table), key, change);
+        Ok(())
+    }
+
+    /// The write set, for scans that merge it in.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// Ends the innermost level. The outermost is applied to the tables: after this call it is there as a whole.
+    pub fn commit(&mut self, db: &Db) -> Result<(), Stop> {
+        self.ready()?;
+        if self.depth() > 1 {
+            self.overlay.merge_level();
+            return Ok(());
+        }
+        if !self.overlay.is_empty() {
+            let changes = self.overlay.take_all();
+            if changes.iter().any(|(open, _, _)| open.is_dropped()) {
+                self.end(db);
+                return Err(Stop::NoTable);
+            }
+            self.apply(&changes);
+        }
+        self.end(db);
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: &[(Arc<OpenTable>, Key, Change)]) {
+        let step = |changes: &[(Arc<OpenTable>, Key, Change)]| {
+            let refs: SmallVec<[(&Table, &Key, &Change); 8]> = changes.iter().map(|(o, k, c)| (&o.table, k, c)).collect();
+            apply(&refs);
+        };
+        if changes.len() <= STEP {
+            return step(changes);
+        }
+        let mut tables: Vec<&Arc<OpenTable>> = changes.iter().map(|(open, _, _)| open).collect();
+        tables.dedup_by_key(|t| t.id());
+        self.ctl.begin_commit();
+        tables.iter().for_each(|t| t.begin_commit());
+        // Those who wait for the end are woken also when it is a panic.
+        let applied = catch_unwind(AssertUnwindSafe(|| changes.chunks(STEP).for_each(step)));
+        tables.iter().for_each(|t| t.end_commit());
+        self.ctl.end_commit(&mut self.wakes);
+        if let Err(panic) = applied {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Drops the innermost level; the outermost frees all locks.
+    pub fn abort(&mut self, db: &Db) {
+        self.overlay.drop_level();
+        if self.depth() == 0 {
+            self.end(db);
+        }
+    }
+
+    /// Gives everything up and begins anew at depth 1 with the lock that was lost against, taken while nothing is held.
+    pub fn restart(&mut self, db: &Db) -> Result<(), Stop> {
+        self.overlay.clear();
+        self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
+        self.doomed = false;
+        self.overlay.push_level();
+        let Some(Wanted { place, modes, .. }) = self.wanted.take() else { return Ok(()) };
+        match place {
+            Place::Table(table) => self.lock_mode(table, modes),
+            Place::Record(id) => self.acquire(db, id, modes),
+        }
+        .or_else(|stop| if stop == Stop::NoTable { Ok(()) } else { Err(stop) })
+    }
+
+    /// After [`Stop::Wait`]: queues for the lock, unless it can be had now.
+    pub fn wait(&mut self, db: &Db, waker: Waker) -> Waited {
+        self.settle();
+        let Some(wanted) = self.wanted else { return Waited::Granted };
+        if wanted.queued {
+            return Waited::Queued;
+        }
+        let Wanted { place, modes, .. } = wanted;
+        let verdict = match place {
+            Place::Table(table) => {
+                let request = self.request(modes, self.held.table_modes(table));
+                self.held.open(table).lock.enqueue(&request, waker, &mut self.wakes)
+            }
+            Place::Record(id) => db.locks.enqueue(id, self.request(modes, self.held.record_modes(id)), waker),
+        };
+        match verdict {
+            Verdict::Granted => {
+                self.note(wanted);
+                self.wanted = None;
+                Waited::Granted
+            }
+            Verdict::Wait => {
+                self.wanted = Some(Wanted { queued: true, ..wanted });
+                Waited::Queued
+            }
+            Verdict::Restart => {
+                self.doomed = true;
+                Waited::Restart
+            }
+        }
+    }
+
+    fn end(&mut self, db: &Db) {
+        self.cancel(db);
+        self.overlay.clear();
+        self.doomed = false;
+        self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
+        self.held.tidy();
+        self.ctl.reset_age();
+    }
+
+    /// Takes back a request that waits, or was granted unseen.
+    fn cancel(&mut self, db: &Db) {
+        let Some(Wanted { place, modes, queued: true }) = self.wanted.take() else { return };
+        match place {
+            Place::Record(id) if self.held.record_modes(id).is_empty() => db.locks.release(id, self.ctl, &mut self.wakes),
+            // Freed with the rest of what is held of it.
+            Place::Record(_) => {}
+            Place::Table(table) => self.held.open(table).lock.cancel(self.ctl, modes, &mut self.wakes),
+        }
+    }
+
+    /// The process is gone: whatever it was doing, nothing of it stays.
+    pub fn kill(&mut self, db: &Db) {
+        self.overlay.clear();
+        self.end(db);
+    }
+}
+
+impl Drop for Txn {
+    fn drop(&mut self) {
+        if self.held.is_empty() && self.wanted.is_none() {
+            self.ctl.recycle();
+        }
+    }
+}
+
+/// Lock of an index value: fields must not fall on one another, nor on keys.
+fn value_lock(table: u64, field: usize, form: &[u8]) -> LockId {
+    LockId { table, hash: hash(form).rotate_left(field as u32 + 1) ^ 0x5bd1_e995_9e37_79b9 }
+}

@@ -1,0 +1,54 @@
+//! A table as transactions know it: rows, lock, and whether it still is there.
+
+use super::lock::TableLock;
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::table::{Kind, Table};
+
+pub struct OpenTable {
+    /// Name as a flat term.
+    pub name: Box<[u8]>,
+    pub table: Table,
+    pub lock: TableLock,
+    /// Large commits that are being applied to it; dirty writes look before they write.
+    committing: AtomicU32,
+    dropped: AtomicBool,
+}
+
+impl OpenTable {
+    pub fn new(name: Box<[u8]>, table: Table) -> OpenTable {
+        OpenTable { name, table, lock: TableLock::default(), committing: AtomicU32::new(0), dropped: AtomicBool::new(false) }
+    }
+
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.table.id
+    }
+
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.table.kind()
+    }
+
+    /// The table was deleted; whoever still has it must look its name up again.
+    #[inline]
+    pub fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    pub fn set_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::SeqCst) != 0
+    }
+
+    pub(super) fn begin_commit(&self) {
+        self.committing.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_commit(&self) {
+        self.committing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
