@@ -1,0 +1,196 @@
+//! Flat bytes to BEAM terms.
+
+use super::live::{new_binary, revive};
+use super::{external, Env, RawTerm};
+use remnesia_engine::term::atom::text;
+use remnesia_engine::term::{read, tag, Attached, Ident, Record, Term};
+use rustler::sys::*;
+
+enum Kind {
+    Tuple,
+    List,
+    Improper,
+    Map,
+}
+
+/// A container being built: its elements are the terms from `start` on.
+struct Frame<'a> {
+    kind: Kind,
+    rest: &'a [u8],
+    left: usize,
+    start: usize,
+}
+
+/// Decodes a record as a tuple with the record name in front.
+#[inline]
+pub fn decode_record(env: Env, record: &Record, name: RawTerm, terms: &mut Vec<RawTerm>) -> RawTerm {
+    terms.clear();
+    terms.push(name);
+    let beside = [record.attached().map(|a| &**a), None];
+    let mut rest = record.body();
+    for _ in 0..record.fields() {
+        let term;
+        (term, rest) = first(env, rest, &beside, terms);
+        terms.push(term);
+    }
+    // SAFETY: as many terms as the vector has, all alive in `env`.
+    unsafe { enif_make_tuple_from_array(env, terms.as_ptr(), terms.len() as u32) }
+}
+
+/// Decodes one term; `beside` are the places where its living terms may be.
+pub fn decode(env: Env, bytes: &[u8], beside: &[Option<&dyn Attached>]) -> RawTerm {
+    first(env, bytes, beside, &mut Vec::new()).0
+}
+
+/// Decodes the first term; the elements of containers stand at the end of `terms` meanwhile.
+#[inline]
+fn first<'a>(env: Env, bytes: &'a [u8], beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> (RawTerm, &'a [u8]) {
+    let (term, rest) = read(bytes);
+    match scalar(env, &term, &bytes[..bytes.len() - rest.len()], beside) {
+        Some(term) => (term, rest),
+        None => (container(env, term, beside, terms), rest),
+    }
+}
+
+fn open<'a>(term: &Term<'a>, start: usize) -> Option<Frame<'a>> {
+    let (kind, elements, left) = match term {
+        Term::Tuple(e) => (Kind::Tuple, e, e.count as usize),
+        Term::List(e) => (Kind::List, e, e.count as usize),
+        Term::Improper(e) => (Kind::Improper, e, e.count as usize + 1),
+        Term::Map(e) => (Kind::Map, e, 2 * e.count as usize),
+        _ => return None,
+    };
+    Some(Frame { kind, rest: elements.body, left, start })
+}
+
+fn container(env: Env, term: Term, beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> RawTerm {
+    let Some(mut frame) = open(&term, terms.len()) else { return unknown(env) };
+    let mut outer: Vec<Frame> = Vec::new();
+    loop {
+        if frame.left == 0 {
+            let built = build(env, &frame.kind, &terms[frame.start..]);
+            terms.truncate(frame.start);
+            match outer.pop() {
+                None => return built,
+                Some(mut parent) => {
+                    parent.left -= 1;
+                    terms.push(built);
+                    frame = parent;
+                }
+            }
+            continue;
+        }
+        let (term, rest) = read(frame.rest);
+        let one = &frame.rest[..frame.rest.len() - rest.len()];
+        frame.rest = rest;
+        if let Some(term) = scalar(env, &term, one, beside) {
+            terms.push(term);
+            frame.left -= 1;
+        } else if let Some(inner) = open(&term, terms.len()) {
+            outer.push(std::mem::replace(&mut frame, inner));
+        } else {
+            terms.push(unknown(env));
+            frame.left -= 1;
+        }
+    }
+}
+
+fn build(env: Env, kind: &Kind, terms: &[RawTerm]) -> RawTerm {
+    // SAFETY: every call gets as many terms as it is told, all alive in `env`.
+    unsafe {
+        match kind {
+            Kind::Tuple => enif_make_tuple_from_array(env, terms.as_ptr(), terms.len() as u32),
+            Kind::List => enif_make_list_from_array(env, terms.as_ptr(), terms.len() as u32),
+            Kind::Improper => {
+                let (tail, heads) = terms.split_last().map_or((0, &[][..]), |(t, h)| (*t, h));
+                heads.iter().rev().fold(tail, |list, head| enif_make_list_cell(env, *head, list))
+            }
+            Kind::Map => {
+                let (keys, values): (Vec<_>, Vec<_>) = terms.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
+                let mut map = 0;
+                if enif_make_map_from_arrays(env, keys.as_ptr(), values.as_ptr(), keys.len(), &mut map) == 0 {
+                    // Two keys are one term only if a `-0.0` met a `0.0`; the later wins, as in a map update.
+                    map = enif_make_new_map(env);
+                    for (k, v) in keys.iter().zip(&values) {
+                        let mut next = 0;
+                        if enif_make_map_put(env, map, *k, *v, &mut next) != 0 {
+                            map = next;
+                        }
+                    }
+                }
+                map
+            }
+        }
+    }
+}
+
+/// Terms that are no container of terms.
+#[inline]
+fn scalar(env: Env, term: &Term, bytes: &[u8], beside: &[Option<&dyn Attached>]) -> Option<RawTerm> {
+    // SAFETY: makes new terms in `env`.
+    Some(unsafe {
+        match *term {
+            Term::Int(i) => enif_make_int64(env, i),
+            // Atoms, and pids and ports of this node, are their word.
+            Term::Atom(word) | Term::Pid(word) | Term::Port(word) => word as RawTerm,
+            Term::Binary(content) => new_binary(env, content),
+            Term::Float(f) => enif_make_double(env, f),
+            Term::Nil => enif_make_list_from_array(env, std::ptr::null(), 0),
+            Term::Big { negative, magnitude } => {
+                let mut e = vec![111];
+                e.extend_from_slice(&(magnitude.len() as u32).to_be_bytes());
+                e.push(u8::from(negative));
+                e.extend_from_slice(magnitude);
+                external(env, &e)
+            }
+            Term::Bits { bytes, last_bits } => {
+                let mut e = vec![77];
+                e.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+                e.push(last_bits);
+                e.extend_from_slice(bytes);
+                external(env, &e)
+            }
+            Term::ExtPid(id) => named(env, 88, &id),
+            Term::ExtPort(id) => named(env, if id.numbers.len() == 8 { 120 } else { 89 }, &id),
+            Term::ExtRef(id) => named(env, 90, &id),
+            Term::Export { module, function, arity } => {
+                let mut e = vec![113];
+                external::put_atom(text(module), &mut e);
+                external::put_atom(text(function), &mut e);
+                e.extend_from_slice(&[97, arity as u8]);
+                external(env, &e)
+            }
+            Term::Ref(_) | Term::Fun(_) | Term::Blob { .. } => {
+                let found = beside.iter().flatten().find_map(|attached| revive(env, *attached, bytes));
+                found.unwrap_or_else(|| unknown(env))
+            }
+            Term::List(_) | Term::Improper(_) | Term::Tuple(_) | Term::Map(_) => return None,
+        }
+    })
+}
+
+fn external(env: Env, bytes: &[u8]) -> RawTerm {
+    external::to_term(env, bytes).map_or_else(|| unknown(env), |(term, _)| term)
+}
+
+fn named(env: Env, tag: u8, id: &Ident) -> RawTerm {
+    let mut e = vec![tag];
+    let numbers = |e: &mut Vec<u8>| id.numbers.chunks_exact(4).for_each(|n| e.extend(n.iter().rev()));
+    if tag == 90 {
+        e.extend_from_slice(&((id.numbers.len() / 4) as u16).to_be_bytes());
+    }
+    external::put_atom(text(id.node), &mut e);
+    if tag == 90 {
+        e.extend_from_slice(&id.creation.to_be_bytes());
+        numbers(&mut e);
+    } else {
+        numbers(&mut e);
+        e.extend_from_slice(&id.creation.to_be_bytes());
+    }
+    external(env, &e)
+}
+
+/// Bytes that stand for nothing: a broken invariant. Loud, because a wrong term would be worse.
+fn unknown(_env: Env) -> RawTerm {
+    panic!("a living term is missing beside its record (first tags: {:#x}..)", tag::REF)
+}

@@ -1,0 +1,100 @@
+//! What the engine asks the VM.
+
+use super::external::{self, External};
+use super::{Env, RawTerm};
+use remnesia_engine::term::atom::{install as install_host, Host, Identity, WellKnown};
+use rustler::sys::*;
+
+/// Answers from the running VM; what cannot change is found out once.
+struct Beam {
+    signed_zero: bool,
+    pids_by_node: bool,
+    well_known: WellKnown,
+}
+
+/// An environment for one answer.
+struct Scratch(Env);
+
+impl Scratch {
+    fn new() -> Scratch {
+        // SAFETY: a fresh environment, freed on drop.
+        Scratch(unsafe { enif_alloc_env() })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, used by this thread alone.
+        unsafe { enif_free_env(self.0) }
+    }
+}
+
+/// The atom of a name.
+pub fn atom(env: Env, name: &str) -> RawTerm {
+    // SAFETY: the text is copied.
+    unsafe { enif_make_atom_len(env, name.as_ptr().cast(), name.len()) }
+}
+
+/// Installs this VM as the host of the engine.
+pub fn install() {
+    let scratch = Scratch::new();
+    let env = scratch.0;
+    let word = |name| atom(env, name) as u64;
+    let well_known = WellKnown { true_: word("true"), false_: word("false"), nil: word("nil"), undefined: word("undefined") };
+    // SAFETY: compares terms made here.
+    let signed_zero = unsafe { enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0)) == 0 };
+    let pid = |node: &str, id: u8| {
+        let mut e = vec![88];
+        external::put_atom(node.as_bytes(), &mut e);
+        e.extend_from_slice(&[0, 0, 0, id, 0, 0, 0, 0, 0, 0, 0, 1]);
+        external::to_term(env, &e).map(|(term, _)| term)
+    };
+    let pids_by_node = match (pid("a@remnesia", 2), pid("b@remnesia", 1)) {
+        // SAFETY: compares terms made here.
+        (Some(a), Some(b)) => unsafe { enif_compare(a, b) < 0 },
+        _ => false,
+    };
+    install_host(Box::new(Beam { signed_zero, pids_by_node, well_known }));
+}
+
+impl Host for Beam {
+    fn atom_text(&self, word: u64) -> Vec<u8> {
+        let scratch = Scratch::new();
+        let external = External::of(scratch.0, word as RawTerm);
+        external.and_then(|e| external::atom_text(e.bytes()).map(|(text, _)| text)).unwrap_or_default()
+    }
+
+    fn local(&self, word: u64, _port: bool) -> Identity {
+        let scratch = Scratch::new();
+        identity(scratch.0, word as RawTerm)
+    }
+
+    fn this_node(&self) -> (Vec<u8>, u32) {
+        let scratch = Scratch::new();
+        // SAFETY: makes a reference in an environment of our own.
+        let id = identity(scratch.0, unsafe { enif_make_ref(scratch.0) });
+        (id.node, id.creation)
+    }
+
+    fn signed_zero(&self) -> bool {
+        self.signed_zero
+    }
+
+    fn pids_by_node(&self) -> bool {
+        self.pids_by_node
+    }
+
+    fn well_known(&self) -> WellKnown {
+        self.well_known
+    }
+}
+
+fn identity(env: Env, term: RawTerm) -> Identity {
+    let external = External::of(env, term);
+    let named = external.as_ref().and_then(|e| external::named(e.bytes()));
+    named.map_or(Identity { node: Vec::new(), creation: 0, numbers: Vec::new() }, |n| Identity {
+        node: n.node_text(),
+        creation: n.creation,
+        numbers: n.numbers.to_vec(),
+    })
+}

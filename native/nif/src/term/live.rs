@@ -1,0 +1,145 @@
+//! Terms that must stay alive beside the bytes of a record: references, closures, large binaries.
+
+use super::{Env, RawTerm};
+use remnesia_engine::term::Attached;
+use rustler::sys::*;
+use std::any::Any;
+use std::mem::MaybeUninit;
+
+/// Flat bytes of a living term and the term.
+pub type Live = (Box<[u8]>, RawTerm);
+
+/// Smaller large binaries are copied, so that a piece of a large file does not keep the whole file in memory.
+const SHARE_MIN: usize = 64 * 1024;
+
+/// The living terms of one record, in an environment of their own.
+pub struct LiveTerms {
+    env: Env,
+    terms: Vec<Live>,
+    bytes: usize,
+}
+
+// SAFETY: the environment belongs to no process. It is written only in `new`, before anyone else sees it; later it is read only
+// (`enif_make_copy` out of it, `enif_inspect_binary`), which changes nothing but the atomic counts of shared binaries.
+unsafe impl Send for LiveTerms {}
+// SAFETY: as above.
+unsafe impl Sync for LiveTerms {}
+
+impl LiveTerms {
+    /// Copies the terms into an environment of their own.
+    pub fn new(terms: Vec<Live>) -> LiveTerms {
+        // SAFETY: a fresh environment is ours alone; the terms are alive in the caller's environment.
+        let env = unsafe { enif_alloc_env() };
+        let mut bytes = 128;
+        let copies = terms.into_iter().map(|(identity, term)| {
+            bytes += identity.len() + 24;
+            let copy = match binary(env, term) {
+                Some(content) => {
+                    bytes += content.len();
+                    if content.len() < SHARE_MIN {
+                        new_binary(env, content)
+                    } else {
+                        copy(env, term)
+                    }
+                }
+                None => {
+                    bytes += 64;
+                    copy(env, term)
+                }
+            };
+            (identity, copy)
+        });
+        let terms = copies.collect();
+        LiveTerms { env, terms, bytes }
+    }
+}
+
+fn copy(env: Env, term: RawTerm) -> RawTerm {
+    // SAFETY: `env` is valid for writing and `term` is alive.
+    unsafe { enif_make_copy(env, term) }
+}
+
+pub(super) fn new_binary(env: Env, content: &[u8]) -> RawTerm {
+    let mut term = MaybeUninit::uninit();
+    // SAFETY: `enif_make_new_binary` answers writable memory of the size asked for and sets the term.
+    unsafe {
+        let data = enif_make_new_binary(env, content.len(), term.as_mut_ptr());
+        std::ptr::copy_nonoverlapping(content.as_ptr(), data, content.len());
+        term.assume_init()
+    }
+}
+
+/// Content of a binary; `None` for other terms.
+pub(super) fn binary<'a>(env: Env, term: RawTerm) -> Option<&'a [u8]> {
+    let mut b = MaybeUninit::<ErlNifBinary>::uninit();
+    // SAFETY: the term is alive for as long as the caller keeps the slice; a true answer means that `b` is filled in.
+    unsafe {
+        if enif_inspect_binary(env, term, b.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let b = b.assume_init();
+        Some(if b.size == 0 { &[] } else { std::slice::from_raw_parts(b.data, b.size) })
+    }
+}
+
+impl Drop for LiveTerms {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the environment; any thread may free one that belongs to no process.
+        unsafe { enif_free_env(self.env) };
+    }
+}
+
+fn find(terms: &[Live], identity: &[u8]) -> Option<RawTerm> {
+    terms.iter().find(|(i, _)| **i == *identity).map(|(_, t)| *t)
+}
+
+impl Attached for LiveTerms {
+    fn content(&self, identity: &[u8]) -> Option<&[u8]> {
+        binary(self.env, find(&self.terms, identity)?)
+    }
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The same for a term that lives in the caller's environment during one call.
+pub struct Transient {
+    env: Env,
+    terms: Vec<Live>,
+}
+
+// SAFETY: made and used within one NIF call, on one thread; the trait `Attached` asks for these.
+unsafe impl Send for Transient {}
+// SAFETY: as above.
+unsafe impl Sync for Transient {}
+
+impl Transient {
+    pub fn new(env: Env, terms: Vec<Live>) -> Transient {
+        Transient { env, terms }
+    }
+}
+
+impl Attached for Transient {
+    fn content(&self, identity: &[u8]) -> Option<&[u8]> {
+        binary(self.env, find(&self.terms, identity)?)
+    }
+    fn bytes(&self) -> usize {
+        0
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The living term of these bytes, copied into `env`.
+pub(super) fn revive(env: Env, attached: &dyn Attached, identity: &[u8]) -> Option<RawTerm> {
+    let any = attached.as_any();
+    let terms = match any.downcast_ref::<LiveTerms>() {
+        Some(live) => &live.terms,
+        None => &any.downcast_ref::<Transient>()?.terms,
+    };
+    find(terms, identity).map(|term| copy(env, term))
+}
