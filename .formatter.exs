@@ -1,0 +1,3 @@
+[
+  inputs: ["{mix,.formatter}.exs", "native/compile.exs", "{lib,test,bench}/**/*.{ex,exs}"]
+]

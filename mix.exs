@@ -1,0 +1,56 @@
+Code.require_file("native/compile.exs", __DIR__)
+
+defmodule Remnesia.MixProject do
+  use Mix.Project
+
+  @source_url "https://github.com/remnesia/remnesia"
+
+  # Cargo.toml is the one place where the version is written.
+  [_, version] = Regex.run(~r/^version = "(.+)"$/m, File.read!(Path.join(__DIR__, "Cargo.toml")))
+  @version version
+
+  def project do
+    [
+      app: :remnesia,
+      version: @version,
+      elixir: "~> 1.14",
+      elixirc_paths: if(Mix.env() == :test, do: ["lib", "test/support"], else: ["lib"]),
+      compilers: [:remnesia_nif] ++ Mix.compilers(),
+      deps: [],
+      name: "Remnesia",
+      description: "Drop-in accelerated backend for Memento and Mnesia: the same API, native tables and transactions",
+      source_url: @source_url,
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  def application do
+    [
+      mod: {Remnesia.Application, []},
+      extra_applications: [:logger]
+    ]
+  end
+
+  # Everything that an app needs to build the library itself. The benches belong to it because cargo reads the whole
+  # manifest of a crate and refuses one whose targets are not there.
+  defp package do
+    [
+      licenses: ["MIT"],
+      links: %{"GitHub" => @source_url, "Changelog" => "#{@source_url}/blob/main/CHANGELOG.md"},
+      files: ~w(
+        lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides
+        Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
+        native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
+      )
+    ]
+  end
+
+  defp docs do
+    [
+      main: "readme",
+      source_ref: "v#{@version}",
+      extras: ["README.md", "guides/differences.md", "ARCHITECTURE.md", "CHANGELOG.md"]
+    ]
+  end
+end
