@@ -18,7 +18,8 @@ defmodule Remnesia.MixProject do
       compilers: [:remnesia_nif] ++ Mix.compilers(),
       deps: [],
       name: "Remnesia",
-      description: "Drop-in accelerated backend for Memento and Mnesia: the same API, native tables and transactions",
+      description:
+        "Drop-in accelerated backend for Memento and Mnesia: the same API, native tables and transactions",
       source_url: @source_url,
       package: package(),
       docs: docs()

@@ -64,8 +64,13 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
 
       # cargo writes to standard error, which it shares with us: its progress is seen as it goes.
       case System.cmd(cargo, args, into: IO.stream()) do
-        {_, 0} -> {:ok, Path.join([target_dir(), System.get_env("CARGO_BUILD_TARGET", ""), "release", @built])}
-        {_, status} -> {:error, "the native library does not build: cargo ended with status #{status}, its message is above"}
+        {_, 0} ->
+          {:ok,
+           Path.join([target_dir(), System.get_env("CARGO_BUILD_TARGET", ""), "release", @built])}
+
+        {_, status} ->
+          {:error,
+           "the native library does not build: cargo ended with status #{status}, its message is above"}
       end
     else
       {:error,
@@ -77,9 +82,14 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
   # A relative path would be relative to the sources of this library, which is never what an app means by it.
   defp check(prebuilt) do
     cond do
-      Path.type(prebuilt) != :absolute -> {:error, "REMNESIA_NIF_PATH must be an absolute path, got: #{prebuilt}"}
-      not File.regular?(prebuilt) -> {:error, "REMNESIA_NIF_PATH names a file that does not exist: #{prebuilt}"}
-      true -> {:ok, prebuilt}
+      Path.type(prebuilt) != :absolute ->
+        {:error, "REMNESIA_NIF_PATH must be an absolute path, got: #{prebuilt}"}
+
+      not File.regular?(prebuilt) ->
+        {:error, "REMNESIA_NIF_PATH names a file that does not exist: #{prebuilt}"}
+
+      true ->
+        {:ok, prebuilt}
     end
   end
 
@@ -99,8 +109,13 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
   end
 
   defp stamp(prebuilt) do
-    files = if prebuilt == "", do: Enum.flat_map(@sources, &Path.wildcard(&1, match_dot: true)), else: [prebuilt]
-    {:erlang.system_info(:system_architecture), System.get_env("CARGO_BUILD_TARGET"), Enum.map(files, &fingerprint/1)}
+    files =
+      if prebuilt == "",
+        do: Enum.flat_map(@sources, &Path.wildcard(&1, match_dot: true)),
+        else: [prebuilt]
+
+    {:erlang.system_info(:system_architecture), System.get_env("CARGO_BUILD_TARGET"),
+     Enum.map(files, &fingerprint/1)}
   end
 
   defp fingerprint(path) do
@@ -125,7 +140,11 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
   # Beside the environments of the project that is compiled (ours, or the app that depends on us): one build for all of them.
   defp target_dir do
     build = Mix.Project.build_path()
-    Path.join(if(System.get_env("MIX_BUILD_PATH"), do: build, else: Path.dirname(build)), "remnesia_nif")
+
+    Path.join(
+      if(System.get_env("MIX_BUILD_PATH"), do: build, else: Path.dirname(build)),
+      "remnesia_nif"
+    )
   end
 
   defp rust_version do
