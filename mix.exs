@@ -17,6 +17,8 @@ defmodule Remnesia.MixProject do
       elixirc_paths: if(Mix.env() == :test, do: ["lib", "test/support"], else: ["lib"]),
       compilers: [:remnesia_nif] ++ Mix.compilers(),
       deps: [],
+      # Stock Mnesia is what tests and benches compare with, no dependency of the library.
+      xref: [exclude: [:mnesia]],
       name: "Remnesia",
       description:
         "Drop-in accelerated backend for Memento and Mnesia: the same API, native tables and transactions",
