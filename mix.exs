@@ -42,7 +42,7 @@ defmodule Remnesia.MixProject do
       licenses: ["MIT"],
       links: %{"GitHub" => @source_url, "Changelog" => "#{@source_url}/blob/main/CHANGELOG.md"},
       files: ~w(
-        lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides
+        lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides docs
         Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
         native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
       )
@@ -53,7 +53,13 @@ defmodule Remnesia.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras: ["README.md", "guides/differences.md", "ARCHITECTURE.md", "CHANGELOG.md"]
+      extras: [
+        "README.md",
+        "guides/differences.md",
+        "ARCHITECTURE.md",
+        "docs/design.md",
+        "CHANGELOG.md"
+      ]
     ]
   end
 end
