@@ -5,6 +5,7 @@
 //! Layers, imports point down only: `db` -> `txn` -> `table`, `matchspec` -> `term`.
 
 pub mod db;
+pub mod matchspec;
 pub mod reaper;
 pub mod sync;
 pub mod table;

@@ -1,1 +1,123 @@
+//! The NIF border of Remnesia: decode, one call of the engine, encode.
+//!
+//! Every function of `Remnesia.Native` is here; what they take and answer is the NIF contract in `docs/design.md`.
+
+mod access;
+mod atoms;
+mod border;
+mod keys;
+mod schema;
+mod select;
+mod session;
 mod term;
+mod testing;
+mod txn;
+
+use rustler::sys::*;
+use std::ffi::{c_int, c_uint, c_void, CStr};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Nif = unsafe extern "C" fn(*mut ErlNifEnv, c_int, *const ErlNifTerm) -> ErlNifTerm;
+
+const fn nif(name: &'static CStr, arity: c_uint, function: Nif) -> ErlNifFunc {
+    ErlNifFunc { name: name.as_ptr(), arity, function, flags: 0 }
+}
+
+struct Functions<const N: usize>([ErlNifFunc; N]);
+
+// SAFETY: names and functions are static and never written.
+unsafe impl<const N: usize> Sync for Functions<N> {}
+
+static FUNCTIONS: Functions<48> = Functions([
+    nif(c"db_start", 0, schema::db_start),
+    nif(c"db_stop", 0, schema::db_stop),
+    nif(c"running", 0, schema::running),
+    nif(c"tables", 0, schema::tables),
+    nif(c"table_create", 6, schema::table_create),
+    nif(c"table_delete", 2, schema::table_delete),
+    nif(c"table_clear", 2, schema::table_clear),
+    nif(c"table_props", 1, schema::table_props),
+    nif(c"table_put_props", 2, schema::table_put_props),
+    nif(c"table_size", 1, schema::table_size),
+    nif(c"table_memory", 1, schema::table_memory),
+    nif(c"table_check", 1, schema::table_check),
+    nif(c"txn_new", 0, txn::txn_new),
+    nif(c"txn_begin", 1, txn::txn_begin),
+    nif(c"txn_commit", 1, txn::txn_commit),
+    nif(c"txn_abort", 1, txn::txn_abort),
+    nif(c"txn_restart", 1, txn::txn_restart),
+    nif(c"txn_wait", 2, txn::txn_wait),
+    nif(c"txn_depth", 1, txn::txn_depth),
+    nif(c"commit_wait", 3, txn::commit_wait),
+    nif(c"lock_table", 3, txn::lock_table),
+    nif(c"lock_record", 4, txn::lock_record),
+    nif(c"lock_global", 3, txn::lock_global),
+    nif(c"lock_count", 0, txn::lock_count),
+    nif(c"read", 4, access::read),
+    nif(c"write", 4, access::write),
+    nif(c"delete", 3, access::delete),
+    nif(c"delete_object", 3, access::delete_object),
+    nif(c"update_counter", 3, access::update_counter),
+    nif(c"index_read", 4, select::index_read),
+    nif(c"select", 5, select::select),
+    nif(c"select_next", 2, select::select_next),
+    nif(c"select_plan", 2, select::select_plan),
+    nif(c"all_keys", 2, select::all_keys),
+    nif(c"first", 2, keys::first),
+    nif(c"last", 2, keys::last),
+    nif(c"next", 3, keys::next),
+    nif(c"prev", 3, keys::prev),
+    nif(c"last_number", 2, keys::last_number),
+    nif(c"test_encode", 1, testing::encode),
+    nif(c"test_roundtrip", 1, testing::roundtrip),
+    nif(c"test_compare", 2, testing::compare),
+    nif(c"test_key", 1, testing::key),
+    nif(c"test_same", 2, testing::same),
+    nif(c"test_panic", 2, testing::panic),
+    nif(c"test_match", 2, testing::match_spec),
+    nif(c"test_live", 1, testing::live),
+    nif(c"test_hash", 1, testing::hash),
+]);
+
+unsafe extern "C" fn load(env: *mut ErlNifEnv, _data: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
+    open(env, ErlNifResourceFlags::ERL_NIF_RT_CREATE)
+}
+
+/// The same build loaded again (`recompile` in a shell): tables and transactions are in statics of the library, which is never
+/// unmapped, so they go on; resources of the old module version are taken over.
+unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, _data: *mut *mut c_void, _old: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
+    open(env, ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER)
+}
+
+fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags) -> c_int {
+    let opened = std::panic::catch_unwind(|| {
+        atoms::init(env);
+        term::host::install();
+        session::open_types(env, flags)
+    });
+    match opened {
+        Ok(true) => 0,
+        _ => 1,
+    }
+}
+
+struct Entry(ErlNifEntry);
+
+// SAFETY: written never, read by the VM.
+unsafe impl Sync for Entry {}
+
+static ENTRY: Entry = {
+    let mut entry = ErlNifEntry::new(c"Elixir.Remnesia.Native", &FUNCTIONS.0, load);
+    entry.upgrade = Some(upgrade);
+    Entry(entry)
+};
+
+/// What the VM asks for when it loads the library.
+#[no_mangle]
+pub extern "C" fn nif_init() -> *const ErlNifEntry {
+    // SAFETY: fills in the table of VM functions where the platform needs one, before any of them is called.
+    unsafe { internal_write_symbols() };
+    &ENTRY.0
+}

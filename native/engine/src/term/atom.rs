@@ -26,6 +26,10 @@ pub trait Host: Send + Sync {
     fn signed_zero(&self) -> bool;
     /// Pids are ordered by node before their numbers.
     fn pids_by_node(&self) -> bool;
+    /// OTP release whose match specs are understood: 26 knows guard functions that 25 refuses.
+    fn release(&self) -> u32 {
+        25
+    }
     /// Atoms the engine itself needs.
     fn well_known(&self) -> WellKnown;
 }
@@ -37,6 +41,8 @@ pub struct WellKnown {
     pub false_: u64,
     pub nil: u64,
     pub undefined: u64,
+    /// `'EXIT'`, what a failing function in the body of a match spec answers.
+    pub exit: u64,
 }
 
 static HOST: OnceLock<Box<dyn Host>> = OnceLock::new();
@@ -104,7 +110,13 @@ pub mod plain {
             false
         }
         fn well_known(&self) -> WellKnown {
-            WellKnown { true_: intern("true"), false_: intern("false"), nil: intern("nil"), undefined: intern("undefined") }
+            WellKnown {
+                true_: intern("true"),
+                false_: intern("false"),
+                nil: intern("nil"),
+                undefined: intern("undefined"),
+                exit: intern("EXIT"),
+            }
         }
     }
 }

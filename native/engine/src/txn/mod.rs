@@ -9,6 +9,7 @@ pub mod lock;
 pub mod open;
 pub mod overlay;
 pub mod scan;
+pub mod walk;
 
 pub use held::TableRef;
 pub use open::OpenTable;

@@ -1,7 +1,7 @@
 //! Flat bytes to BEAM terms.
 
 use super::live::{new_binary, revive};
-use super::{external, Env, RawTerm};
+use super::{external, from_word, no_term, Env, RawTerm};
 use remnesia_engine::term::atom::text;
 use remnesia_engine::term::{read, tag, Attached, Ident, Record, Term};
 use rustler::sys::*;
@@ -102,17 +102,17 @@ fn build(env: Env, kind: &Kind, terms: &[RawTerm]) -> RawTerm {
             Kind::Tuple => enif_make_tuple_from_array(env, terms.as_ptr(), terms.len() as u32),
             Kind::List => enif_make_list_from_array(env, terms.as_ptr(), terms.len() as u32),
             Kind::Improper => {
-                let (tail, heads) = terms.split_last().map_or((0, &[][..]), |(t, h)| (*t, h));
+                let (tail, heads) = terms.split_last().map_or((no_term(), &[][..]), |(t, h)| (*t, h));
                 heads.iter().rev().fold(tail, |list, head| enif_make_list_cell(env, *head, list))
             }
             Kind::Map => {
                 let (keys, values): (Vec<_>, Vec<_>) = terms.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
-                let mut map = 0;
+                let mut map = no_term();
                 if enif_make_map_from_arrays(env, keys.as_ptr(), values.as_ptr(), keys.len(), &mut map) == 0 {
                     // Two keys are one term only if a `-0.0` met a `0.0`; the later wins, as in a map update.
                     map = enif_make_new_map(env);
                     for (k, v) in keys.iter().zip(&values) {
-                        let mut next = 0;
+                        let mut next = no_term();
                         if enif_make_map_put(env, map, *k, *v, &mut next) != 0 {
                             map = next;
                         }
@@ -132,7 +132,7 @@ fn scalar(env: Env, term: &Term, bytes: &[u8], beside: &[Option<&dyn Attached>])
         match *term {
             Term::Int(i) => enif_make_int64(env, i),
             // Atoms, and pids and ports of this node, are their word.
-            Term::Atom(word) | Term::Pid(word) | Term::Port(word) => word as RawTerm,
+            Term::Atom(word) | Term::Pid(word) | Term::Port(word) => from_word(word),
             Term::Binary(content) => new_binary(env, content),
             Term::Float(f) => enif_make_double(env, f),
             Term::Nil => enif_make_list_from_array(env, std::ptr::null(), 0),

@@ -2,7 +2,7 @@
 
 use super::external::{self, External};
 use super::live::{binary, Live, LiveTerms, Transient};
-use super::{Env, RawTerm};
+use super::{no_term, word, Env, RawTerm};
 use remnesia_engine::term::{tag, Attached, Open, Record, Writer, BLOB_MIN};
 use rustler::sys::*;
 use std::mem::MaybeUninit;
@@ -150,7 +150,7 @@ impl Encoder {
                     }
                 }
                 Frame::List { rest, count, open } => {
-                    let (mut head, mut tail) = (0, 0);
+                    let (mut head, mut tail) = (no_term(), no_term());
                     // SAFETY: only reads the list; sets head and tail when it is a cell.
                     if unsafe { enif_get_list_cell(env, *rest, &mut head, &mut tail) } != 0 {
                         *rest = tail;
@@ -214,7 +214,7 @@ impl Encoder {
         // SAFETY: these calls only look at a term that is alive in `env`, and fill in what they are given when they answer true.
         unsafe {
             match enif_term_type(env, term) {
-                ERL_NIF_TERM_TYPE_ATOM => self.writer.atom(term as u64),
+                ERL_NIF_TERM_TYPE_ATOM => self.writer.atom(word(term)),
                 ERL_NIF_TERM_TYPE_INTEGER => {
                     let mut i = 0;
                     if enif_get_int64(env, term, &mut i) != 0 {
@@ -250,7 +250,7 @@ impl Encoder {
                 ERL_NIF_TERM_TYPE_PID => {
                     let mut pid = MaybeUninit::uninit();
                     if enif_get_local_pid(env, term, pid.as_mut_ptr()) != 0 {
-                        self.writer.local_pid(term as u64);
+                        self.writer.local_pid(word(term));
                     } else {
                         return self.external(env, term, tag::EXT_PID);
                     }
@@ -258,7 +258,7 @@ impl Encoder {
                 ERL_NIF_TERM_TYPE_PORT => {
                     let mut port = MaybeUninit::uninit();
                     if enif_get_local_port(env, term, port.as_mut_ptr()) != 0 {
-                        self.writer.local_port(term as u64);
+                        self.writer.local_port(word(term));
                     } else {
                         return self.external(env, term, tag::EXT_PORT);
                     }
@@ -304,7 +304,7 @@ impl Encoder {
                 return Err(EncodeError::Unsupported);
             }
             let iter = iter.as_mut_ptr();
-            let (mut key, mut value) = (0, 0);
+            let (mut key, mut value) = (no_term(), no_term());
             while enif_map_iterator_get_pair(env, iter, &mut key, &mut value) != 0 {
                 all_atoms = all_atoms && enif_is_atom(env, key) != 0;
                 self.terms.push(key);
@@ -326,7 +326,7 @@ impl Encoder {
         let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
         let named = external::named(external.bytes()).ok_or(EncodeError::Unsupported)?;
         let (node, _) = external::atom(env, named.node).ok_or(EncodeError::Unsupported)?;
-        self.writer.external(tag, named.creation, &named.numbers, node as u64);
+        self.writer.external(tag, named.creation, &named.numbers, word(node));
         Ok(())
     }
 
@@ -347,7 +347,7 @@ impl Encoder {
             self.live.push((self.writer.buf[at..].into(), term));
         } else {
             let (node, _) = external::atom(env, named.node).ok_or(EncodeError::Unsupported)?;
-            self.writer.external(tag::EXT_REF, named.creation, &named.numbers, node as u64);
+            self.writer.external(tag::EXT_REF, named.creation, &named.numbers, word(node));
         }
         Ok(())
     }
@@ -356,14 +356,14 @@ impl Encoder {
         let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
         self.work += external.bytes().len();
         if let Some((module, function, arity)) = external::export(env, external.bytes()) {
-            self.writer.export(module as u64, function as u64, arity);
+            self.writer.export(word(module), word(function), arity);
             return Ok(());
         }
         let closure = external::closure(env, external.bytes()).ok_or(EncodeError::Unsupported)?;
         let start = self.terms.len();
         self.terms.extend_from_slice(&closure.free);
         let fun_at = self.writer.len();
-        let fun = self.writer.open_fun(closure.module as u64, closure.index, &closure.uniq, closure.arity);
+        let fun = self.writer.open_fun(word(closure.module), closure.index, &closure.uniq, closure.arity);
         let tuple = self.writer.open();
         self.frames.push(Frame::Fun { at: start, start, fun_at, fun, tuple, term });
         Ok(())

@@ -1,7 +1,7 @@
 //! What the engine asks the VM.
 
 use super::external::{self, External};
-use super::{Env, RawTerm};
+use super::{from_word, word, Env, RawTerm};
 use remnesia_engine::term::atom::{install as install_host, Host, Identity, WellKnown};
 use rustler::sys::*;
 
@@ -9,6 +9,7 @@ use rustler::sys::*;
 struct Beam {
     signed_zero: bool,
     pids_by_node: bool,
+    release: u32,
     well_known: WellKnown,
 }
 
@@ -35,12 +36,29 @@ pub fn atom(env: Env, name: &str) -> RawTerm {
     unsafe { enif_make_atom_len(env, name.as_ptr().cast(), name.len()) }
 }
 
+/// The OTP release that runs, 25 for one that does not say.
+fn release() -> u32 {
+    let mut info = std::mem::MaybeUninit::<ErlNifSysInfo>::uninit();
+    // SAFETY: the VM fills in the structure; its text is static.
+    unsafe {
+        enif_system_info(info.as_mut_ptr(), std::mem::size_of::<ErlNifSysInfo>());
+        let text = std::ffi::CStr::from_ptr(info.assume_init().otp_release);
+        text.to_str().ok().and_then(|t| t.parse().ok()).unwrap_or(25)
+    }
+}
+
 /// Installs this VM as the host of the engine.
 pub fn install() {
     let scratch = Scratch::new();
     let env = scratch.0;
-    let word = |name| atom(env, name) as u64;
-    let well_known = WellKnown { true_: word("true"), false_: word("false"), nil: word("nil"), undefined: word("undefined") };
+    let atom_word = |name| word(atom(env, name));
+    let well_known = WellKnown {
+        true_: atom_word("true"),
+        false_: atom_word("false"),
+        nil: atom_word("nil"),
+        undefined: atom_word("undefined"),
+        exit: atom_word("EXIT"),
+    };
     // SAFETY: compares terms made here.
     let signed_zero = unsafe { enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0)) == 0 };
     let pid = |node: &str, id: u8| {
@@ -54,19 +72,19 @@ pub fn install() {
         (Some(a), Some(b)) => unsafe { enif_compare(a, b) < 0 },
         _ => false,
     };
-    install_host(Box::new(Beam { signed_zero, pids_by_node, well_known }));
+    install_host(Box::new(Beam { signed_zero, pids_by_node, release: release(), well_known }));
 }
 
 impl Host for Beam {
     fn atom_text(&self, word: u64) -> Vec<u8> {
         let scratch = Scratch::new();
-        let external = External::of(scratch.0, word as RawTerm);
+        let external = External::of(scratch.0, from_word(word));
         external.and_then(|e| external::atom_text(e.bytes()).map(|(text, _)| text)).unwrap_or_default()
     }
 
     fn local(&self, word: u64, _port: bool) -> Identity {
         let scratch = Scratch::new();
-        identity(scratch.0, word as RawTerm)
+        identity(scratch.0, from_word(word))
     }
 
     fn this_node(&self) -> (Vec<u8>, u32) {
@@ -82,6 +100,10 @@ impl Host for Beam {
 
     fn pids_by_node(&self) -> bool {
         self.pids_by_node
+    }
+
+    fn release(&self) -> u32 {
+        self.release
     }
 
     fn well_known(&self) -> WellKnown {

@@ -16,3 +16,23 @@ use rustler::sys::{ErlNifEnv, ErlNifTerm};
 
 pub type Env = *mut ErlNifEnv;
 pub type RawTerm = ErlNifTerm;
+
+/// The VM's word of a term.
+#[inline]
+pub fn word(term: RawTerm) -> u64 {
+    // SAFETY: `ErlNifTerm` is a transparent machine word.
+    unsafe { std::mem::transmute::<RawTerm, usize>(term) as u64 }
+}
+
+/// The term of a word that [`word`] gave: an immediate term, such as an atom.
+#[inline]
+pub fn from_word(word: u64) -> RawTerm {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<usize, RawTerm>(word as usize) }
+}
+
+/// No term; filled in by a call.
+#[inline]
+pub fn no_term() -> RawTerm {
+    RawTerm::default()
+}

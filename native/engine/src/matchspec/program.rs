@@ -1,0 +1,264 @@
+//! What a spec is compiled to, and how one record goes through it.
+
+use super::functions::Function;
+use super::value::{Machine, Value};
+use crate::term::{Attached, Record, Writer};
+use std::sync::Arc;
+
+/// Why a spec is refused, in words (`ets` says no more than `badarg`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadSpec(pub String);
+
+impl std::fmt::Display for BadSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadSpec {}
+
+/// What a spec may ask of the process that runs it, as flat bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Env<'a> {
+    pub self_pid: &'a [u8],
+    /// Node name, an atom.
+    pub node: &'a [u8],
+}
+
+/// What a record gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    NoMatch,
+    /// The record itself (`$_`).
+    Whole,
+    /// The term in [`Scratch::value`]. If `attached`, references, closures and large binaries in it are to be looked for among
+    /// the attachments of the record, then among those of the spec.
+    Built {
+        attached: bool,
+    },
+}
+
+/// Working memory of a run, to be used again for the next record.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) arena: Writer,
+    pub(super) value: (usize, usize),
+}
+
+impl Scratch {
+    /// Flat bytes of what was built last. A binary here may be long without being a `BLOB`: it was cut out of one.
+    pub fn value(&self) -> &[u8] {
+        &self.arena.buf[self.value.0..self.value.1]
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+    Same,
+    NotSame,
+}
+
+/// Where a value is without computing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operand {
+    Literal(usize),
+    /// Field of the record, 0 is the key.
+    Field(usize),
+    /// Bound inside a field by the head.
+    Slot(usize),
+    Whole,
+}
+
+/// Operation of the expression machine. Arguments are on the stack, the last on top.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Op {
+    Load(Operand),
+    Call(Function, usize),
+    And(usize),
+    Or(usize),
+    /// Takes a boolean; goes to the operation given with its value if that decides.
+    AndAlso(usize),
+    OrElse(usize),
+    Tuple(usize),
+    List(usize),
+    /// The last of the arguments is the tail.
+    Improper(usize),
+    /// Keys and values in turn.
+    Map(usize),
+    SelfPid,
+    Node,
+}
+
+/// Operation of the head machine, which walks a stack of cursors, each being the rest of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    Skip,
+    Literal(usize),
+    Bind(usize),
+    Check(Operand),
+    /// Enter a container with just so many elements.
+    Tuple(usize),
+    List(usize),
+    Improper(usize),
+    /// Enter a list with at least so many cells; one of the `Rest`s follows its elements.
+    Cells(usize),
+    RestBind(usize),
+    RestCheck(Operand),
+    Map,
+    /// Enter the value of a key.
+    Key(usize),
+    Leave,
+}
+
+/// One conjunct of the guards.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Guard {
+    /// A field against an integer: `Comparison` with the machine word, or with the literal if the field is no integer.
+    Integer {
+        field: usize,
+        op: Comparison,
+        with: i64,
+        literal: usize,
+    },
+    /// `=:=` and `=/=` (for terms without numbers `==` and `/=` too) of a field and a literal: bytes.
+    Bytes {
+        field: usize,
+        literal: usize,
+        equal: bool,
+    },
+    Compare {
+        op: Comparison,
+        left: Operand,
+        right: Operand,
+    },
+    Code(Box<[Op]>),
+    /// A constant that is not `true`.
+    Never,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Body {
+    Load(Operand),
+    Code(Box<[Op]>),
+}
+
+/// One clause whose head can match records of this table.
+#[derive(Debug, Clone)]
+pub(super) struct Clause {
+    /// Fields that must have these bytes.
+    pub literals: Vec<(usize, usize)>,
+    /// Fields that repeat a variable.
+    pub repeats: Vec<(usize, Operand)>,
+    pub patterns: Vec<(usize, Box<[Step]>)>,
+    pub slots: usize,
+    /// In the order of the spec; nested `and`/`andalso` are taken apart. A planner finds its ranges here.
+    pub guards: Vec<Guard>,
+    pub body: Body,
+    /// Ground term in the place of the key, maps allowed.
+    pub key: Option<usize>,
+}
+
+/// Words of atoms and facts of the VM that evaluation needs at hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words {
+    pub true_: u64,
+    pub false_: u64,
+    pub name: u64,
+    pub signed_zero: bool,
+}
+
+/// A compiled match spec.
+pub struct Program {
+    pub(super) clauses: Vec<Clause>,
+    pub(super) literals: Vec<Box<[u8]>>,
+    pub(super) words: Words,
+    /// Index of the literal `'EXIT'`.
+    pub(super) exit: usize,
+    /// A literal holds `-0.0`.
+    pub(super) negative_zero: bool,
+    pub(super) attached: Option<Arc<dyn Attached>>,
+}
+
+impl Program {
+    /// Runs the clauses on one record of the table that the program was parsed for.
+    #[inline]
+    pub fn run(&self, record: &Record, env: &Env<'_>, scratch: &mut Scratch) -> Outcome {
+        for clause in &self.clauses {
+            if !self.fields_match(clause, record) {
+                continue;
+            }
+            let mut machine = Machine::new(self, record, env, &mut scratch.arena);
+            if machine.head(clause) && clause.guards.iter().all(|guard| machine.guard(guard)) {
+                let Some(value) = machine.body(&clause.body) else { return Outcome::Whole };
+                scratch.value = value;
+                return Outcome::Built { attached: record.attached().is_some() || self.attached.is_some() };
+            }
+        }
+        Outcome::NoMatch
+    }
+
+    /// The cheap part, before anything is set up: literals, and guards that look at one field.
+    #[inline]
+    fn fields_match(&self, clause: &Clause, record: &Record) -> bool {
+        clause.literals.iter().all(|&(field, literal)| record.field(field) == &self.literals[literal][..])
+            && clause.guards.iter().all(|guard| self.simple(guard, record).unwrap_or(true))
+    }
+
+    /// Keys that the clauses bind, if all of them do: no record with another key can match. As ETS, look up these keys then (an
+    /// exact lookup), and run the program on what is found.
+    pub fn bound_keys(&self) -> Option<Vec<&[u8]>> {
+        self.clauses.iter().map(|clause| clause.key.map(|key| &self.literals[key][..])).collect()
+    }
+
+    /// The key, if there is one clause and it binds it.
+    pub fn bound_key(&self) -> Option<Vec<u8>> {
+        match &self.clauses[..] {
+            [clause] => clause.key.map(|key| self.literals[key].to_vec()),
+            _ => None,
+        }
+    }
+
+    /// The value of field `i` (0 is the key), if there is one clause and its head binds it.
+    pub fn bound_field(&self, i: usize) -> Option<Vec<u8>> {
+        match &self.clauses[..] {
+            [clause] => {
+                let bound = clause.literals.iter().find(|(field, _)| *field == i);
+                bound.map(|&(_, literal)| self.literals[literal].to_vec())
+            }
+            _ => None,
+        }
+    }
+
+    /// No record of the table can match.
+    pub fn never(&self) -> bool {
+        self.clauses.is_empty()
+    }
+
+    /// Every match answers the record itself.
+    pub fn returns_whole(&self) -> bool {
+        self.clauses.iter().all(|clause| clause.body == Body::Load(Operand::Whole))
+    }
+
+    /// Attachments of the spec's own literals.
+    pub fn attached(&self) -> Option<&Arc<dyn Attached>> {
+        self.attached.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn literal(&self, index: usize) -> Value<'_> {
+        Value::Bytes(&self.literals[index])
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let literals: Vec<_> = self.literals.iter().map(|l| crate::term::read(l).0).collect();
+        f.debug_struct("Program").field("clauses", &self.clauses).field("literals", &literals).finish()
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading and writing by key.
+
+use crate::border::{name, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::session::{no_txn, with_txn};
+use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
+use crate::{atoms, nif};
+use remnesia_engine::db;
+use remnesia_engine::table::{Change, Key, Kind, Table};
+use remnesia_engine::term::order::Beside;
+use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
+use remnesia_engine::txn::OpenTable;
+
+/// Living terms of a search key, as the engine wants them.
+pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
+    transient.as_ref().map(|t| t as &dyn Attached)
+}
+
+/// Encodes a key and finds its identity in a table.
+#[inline]
+pub fn key(call: &Call, encoder: &mut Encoder, term: RawTerm, table: &Table) -> Result<Key, Fail> {
+    encoder.begin(call.limit());
+    encoder.term(call.env, term)?;
+    let living = encoder.transient(call.env);
+    Ok(table.key(encoder.bytes(), encoder.writer.negative_zero, beside(&living)))
+}
+
+/// What a look under the latch brings out: decoded at once, or the rows when that would hold the latch for long.
+enum Found {
+    Decoded(RawTerm),
+    Large(Vec<Record>),
+}
+
+#[inline]
+fn found(call: &Call, rows: &[Record], name: RawTerm, terms: &mut Vec<RawTerm>) -> Found {
+    match rows {
+        [] => Found::Decoded(call.list(&[])),
+        [one] if one.bytes().len() <= BUDGET / 8 => Found::Decoded(call.list(&[decode_record(call.env, one, name, terms)])),
+        many => Found::Large(many.to_vec()),
+    }
+}
+
+impl Found {
+    fn term(self, call: &Call, name: RawTerm, terms: &mut Vec<RawTerm>) -> Answer {
+        match self {
+            Found::Decoded(term) => Ok(term),
+            Found::Large(rows) => {
+                call.heavy(rows.iter().map(|r| r.bytes().len()).sum::<usize>() > BUDGET)?;
+                let decoded: Vec<_> = rows.iter().map(|r| decode_record(call.env, r, name, terms)).collect();
+                Ok(call.list(&decoded))
+            }
+        }
+    }
+}
+
+nif!(
+    /// Work: one look-up; decoding beyond the budget is done on a dirty scheduler.
+    read,
+    |call, [ctx, table, key_term, kind]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        if no_txn(*ctx) {
+            let at = scratch.table(&name)?;
+            let (encoder, terms, open) = scratch.parts(at);
+            let key = key(call, encoder, *key_term, &open.table)?;
+            let name = record_name(open);
+            let found = open.table.look(&key, |rows| found(call, rows, name, terms));
+            return found.term(call, name, terms);
+        }
+        let kind = call.kind(*kind)?;
+        let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            let key = key(call, encoder, *key_term, txn.rows_of(table))?;
+            let name = record_name(txn.open(table));
+            let found = txn.read(&DB, table, &key, kind, |rows| found(call, rows, name, terms))?;
+            found.term(call, name, terms)
+        })
+    })
+);
+
+/// Encodes a record of a table.
+#[inline]
+fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
+    encoder.begin(call.limit());
+    encoder.record(call.env, term, open.table.definition.arity, record_name(open)).map_err(|error| match error {
+        EncodeError::NotRecord => Fail::Reason(call.tuple(&[atoms::bad_type(), term])),
+        other => other.into(),
+    })
+}
+
+/// A call that takes a record: `dirty` outside transactions, `transactional` inside.
+#[inline]
+fn with_record(
+    call: &Call,
+    [ctx, table, term]: [RawTerm; 3],
+    dirty: fn(&db::Db, &OpenTable, Record) -> Result<(), remnesia_engine::txn::Stop>,
+    transactional: impl FnOnce(
+        &mut remnesia_engine::txn::Txn,
+        remnesia_engine::txn::TableRef,
+        Record,
+    ) -> Result<(), remnesia_engine::txn::Stop>,
+) -> Answer {
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        if no_txn(ctx) {
+            let at = scratch.table(&name)?;
+            let (encoder, _, open) = scratch.parts(at);
+            let record = record(call, encoder, term, open)?;
+            dirty(&DB, open, record)?;
+            return Ok(atoms::ok());
+        }
+        let encoder = &mut scratch.encoder;
+        with_txn(call, ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            let record = record(call, encoder, term, txn.open(table))?;
+            transactional(txn, table, record)?;
+            Ok(atoms::ok())
+        })
+    })
+}
+
+nif!(
+    /// Work: the size of the record.
+    write,
+    |call, [ctx, table, term, _kind]| {
+        with_record(call, [*ctx, *table, *term], db::Db::write, |txn, table, record| txn.write(&DB, table, record))
+    }
+);
+
+nif!(delete_object, |call, [ctx, table, term]| {
+    with_record(call, [*ctx, *table, *term], db::Db::delete_object, |txn, table, record| txn.delete_object(&DB, table, record))
+});
+
+nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    if no_txn(*ctx) {
+        let at = scratch.table(&name)?;
+        let (encoder, _, open) = scratch.parts(at);
+        let key = key(call, encoder, *key_term, &open.table)?;
+        DB.delete(open, &key)?;
+        return Ok(atoms::ok());
+    }
+    let encoder = &mut scratch.encoder;
+    with_txn(call, *ctx, |txn| {
+        let table = txn.table(&DB, &name)?;
+        let key = key(call, encoder, *key_term, txn.rows_of(table))?;
+        txn.delete(&DB, table, key)?;
+        Ok(atoms::ok())
+    })
+}));
+
+nif!(
+    /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a value that is no integer counts as 0.
+    update_counter,
+    |call, [table, key_term, increment]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let at = scratch.table(&name)?;
+        let (encoder, _, open) = scratch.parts(at);
+        let definition = &open.table.definition;
+        if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
+            let reason = [atoms::combine_error(), *table, atoms::update_counter()];
+            return Err(Fail::Reason(call.tuple(&reason)));
+        }
+        let mut by = 0i64;
+        // SAFETY: sets the integer when the term is one.
+        if unsafe { rustler::sys::enif_get_int64(call.env, *increment, &mut by) } == 0 {
+            return Err(Fail::Reason(call.tuple(&[atoms::bad_type(), *table, *increment])));
+        }
+        encoder.begin(call.limit());
+        encoder.term(call.env, *key_term)?;
+        let attached = encoder.attached();
+        let key = open.table.key(encoder.bytes(), encoder.writer.negative_zero, attached.as_deref());
+        let (flat, negative_zero) = (encoder.bytes().to_vec(), encoder.writer.negative_zero);
+        let mut value = 0;
+        DB.update(open, &key, |rows| {
+            let before = rows.first().map(|r| read_term(r.field(1)).0);
+            value = match before {
+                Some(Term::Int(i)) => i.saturating_add(by).max(0),
+                _ => by.max(0),
+            };
+            // The row keeps the key it has: in an ordered_set that may be the other form of the number.
+            let (key, attached) = match rows.first() {
+                Some(row) => (row.key().to_vec(), row.attached().cloned()),
+                None => (flat, attached),
+            };
+            let mut writer = Writer { buf: key, ..Writer::default() };
+            let start = writer.len() as u32;
+            writer.int(value);
+            Some(Change::Put(Record::build(&[0, start], &writer.buf, negative_zero, attached)))
+        })?;
+        Ok(call.int(value))
+    })
+);
+
+/// The key of a record, decoded.
+pub fn decode_key(call: &Call, record: &Record) -> RawTerm {
+    decode(call.env, record.key(), &[record.attached().map(|a| &**a), None])
+}

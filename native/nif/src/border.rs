@@ -1,0 +1,263 @@
+//! What every NIF shares: panics become errors, long work moves to a dirty scheduler, reasons become terms.
+
+use crate::term::{from_word, no_term, EncodeError, Encoder, Env, RawTerm};
+use crate::{atoms, Nif};
+use remnesia_engine::db::Db;
+use remnesia_engine::term::Term;
+use remnesia_engine::txn::{LockKind, OpenTable, Stop};
+use rustler::sys::*;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::ffi::{c_int, CStr};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, LazyLock};
+
+/// The one database of the VM.
+pub static DB: LazyLock<Db> = LazyLock::new(Db::default);
+
+/// Work on a normal scheduler, in bytes; about a fifth of a millisecond.
+pub const BUDGET: usize = 64 * 1024;
+
+/// One call.
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub env: Env,
+    /// On a dirty scheduler there is no budget.
+    pub dirty: bool,
+}
+
+/// Why a NIF does not answer a value.
+pub enum Fail {
+    /// Run again on a dirty scheduler.
+    TooLong,
+    BadArg,
+    Stop(Stop),
+    /// `{:"$error", reason}`
+    Reason(RawTerm),
+}
+
+impl From<Stop> for Fail {
+    fn from(stop: Stop) -> Fail {
+        Fail::Stop(stop)
+    }
+}
+
+impl From<EncodeError> for Fail {
+    fn from(error: EncodeError) -> Fail {
+        match error {
+            EncodeError::TooLong => Fail::TooLong,
+            EncodeError::NotRecord | EncodeError::Unsupported => Fail::BadArg,
+        }
+    }
+}
+
+pub type Answer = Result<RawTerm, Fail>;
+
+/// Runs the body of a NIF. `name` is the table of the call, for reasons that say it.
+#[inline]
+pub fn run<const N: usize>(
+    env: Env,
+    argc: c_int,
+    argv: *const RawTerm,
+    this: (&'static CStr, Nif),
+    body: impl FnOnce(&Call, &[RawTerm; N]) -> Answer,
+) -> RawTerm {
+    // SAFETY: the VM gives as many terms as the arity that the function table says, which is N.
+    let args: &[RawTerm; N] = unsafe { &*argv.cast() };
+    // SAFETY: no argument, no effect.
+    let dirty = unsafe { enif_thread_type() } == ERL_NIF_THR_DIRTY_CPU_SCHEDULER;
+    let call = Call { env, dirty };
+    let failed = match catch_unwind(AssertUnwindSafe(|| body(&call, args))) {
+        Ok(Ok(term)) => return term,
+        Ok(Err(fail)) => fail,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
+            Fail::Reason(call.tuple(&[atoms::panic(), call.binary(text.as_bytes())]))
+        }
+    };
+    match failed {
+        // SAFETY: the same arguments for the same function.
+        Fail::TooLong => unsafe {
+            enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_CPU_BOUND as c_int, this.1, argc, argv)
+        },
+        // SAFETY: the answer of the call is given back at once.
+        Fail::BadArg => unsafe { enif_make_badarg(env) },
+        Fail::Reason(reason) => call.tuple(&[atoms::failed(), reason]),
+        Fail::Stop(Stop::Wait) => atoms::wait(),
+        Fail::Stop(Stop::Restart) => atoms::restart(),
+        Fail::Stop(Stop::CommitWait) => atoms::commit_wait(),
+        Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
+    }
+}
+
+/// Declares a NIF: `nif!(name, |call, [a, b]| body)`.
+#[macro_export]
+macro_rules! nif {
+    ($(#[$doc:meta])* $name:ident, |$call:ident, $args:pat_param| $body:expr) => {
+        $(#[$doc])*
+        pub unsafe extern "C" fn $name(
+            env: $crate::term::Env,
+            argc: std::ffi::c_int,
+            argv: *const $crate::term::RawTerm,
+        ) -> $crate::term::RawTerm {
+            const NAME: &str = concat!(stringify!($name), "\0");
+            let name = std::ffi::CStr::from_bytes_with_nul(NAME.as_bytes()).unwrap_or(c"remnesia");
+            $crate::border::run(env, argc, argv, (name, $name), |$call, $args| $body)
+        }
+    };
+}
+
+impl Call {
+    pub fn limit(&self) -> usize {
+        if self.dirty {
+            usize::MAX
+        } else {
+            BUDGET
+        }
+    }
+
+    /// Goes to a dirty scheduler if this is more work than a normal one should do.
+    pub fn heavy(&self, is: bool) -> Result<(), Fail> {
+        if is && !self.dirty {
+            Err(Fail::TooLong)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline]
+    pub fn tuple(&self, terms: &[RawTerm]) -> RawTerm {
+        // SAFETY: the terms are alive in the environment of the call.
+        unsafe { enif_make_tuple_from_array(self.env, terms.as_ptr(), terms.len() as u32) }
+    }
+
+    pub fn list(&self, terms: &[RawTerm]) -> RawTerm {
+        // SAFETY: as above.
+        unsafe { enif_make_list_from_array(self.env, terms.as_ptr(), terms.len() as u32) }
+    }
+
+    pub fn int(&self, i: i64) -> RawTerm {
+        // SAFETY: makes a new term.
+        unsafe { enif_make_int64(self.env, i) }
+    }
+
+    pub fn binary(&self, bytes: &[u8]) -> RawTerm {
+        let mut term = no_term();
+        // SAFETY: as much memory as is asked for, written in full.
+        unsafe {
+            let data = enif_make_new_binary(self.env, bytes.len(), &mut term);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+        }
+        term
+    }
+
+    /// Mnesia's reason for a stop; the table's name is the argument that a name is expected in.
+    fn reason<const N: usize>(&self, stop: Stop, args: &[RawTerm; N]) -> RawTerm {
+        // Functions of tables take `(name, ..)` or `(ctx, name, ..)`; a context is `nil` or a reference.
+        // SAFETY: only looks at the term.
+        let first_is_context = N > 1 && (args[0] == atoms::nil() || unsafe { enif_is_ref(self.env, args[0]) } != 0);
+        let name = args.get(usize::from(first_is_context)).copied().unwrap_or(atoms::nil());
+        if !DB.is_running() {
+            return atoms::not_running();
+        }
+        match stop {
+            Stop::NoTable => self.tuple(&[atoms::no_exists(), name]),
+            Stop::Damaged => self.tuple(&[atoms::table_damaged(), name]),
+            Stop::NoTransaction => atoms::no_transaction(),
+            Stop::NoKey => {
+                let key = args.last().copied().unwrap_or(atoms::nil());
+                self.tuple(&[atoms::badarg(), self.list(&[name, key])])
+            }
+            Stop::Wait | Stop::Restart | Stop::CommitWait => atoms::badarg(),
+        }
+    }
+
+    pub fn kind(&self, term: RawTerm) -> Result<LockKind, Fail> {
+        if term == atoms::read() {
+            Ok(LockKind::Read)
+        } else if term == atoms::write() {
+            Ok(LockKind::Write)
+        } else {
+            Err(Fail::BadArg)
+        }
+    }
+}
+
+/// Name of a table as flat bytes.
+pub type Name = SmallVec<[u8; 16]>;
+
+/// Flat bytes of a name; an atom, nearly always.
+#[inline]
+pub fn name(call: &Call, scratch: &mut Scratch, term: RawTerm) -> Result<Name, Fail> {
+    scratch.encoder.begin(call.limit());
+    scratch.encoder.term(call.env, term)?;
+    Ok(SmallVec::from_slice(scratch.encoder.bytes()))
+}
+
+/// Per-thread memory that calls use again.
+#[derive(Default)]
+pub struct Scratch {
+    pub encoder: Encoder,
+    pub terms: Vec<RawTerm>,
+    /// Tables this thread used last: no shared counter is touched to find one again.
+    tables: Vec<Arc<OpenTable>>,
+}
+
+const REMEMBERED: usize = 16;
+
+impl Scratch {
+    /// A table by name, for operations outside transactions.
+    #[inline]
+    pub fn table(&mut self, name: &[u8]) -> Result<usize, Stop> {
+        let known = self.tables.iter().position(|t| *t.name == *name && !t.is_dropped());
+        let at = match known {
+            Some(at) => at,
+            None => {
+                self.tables.retain(|t| !t.is_dropped());
+                if self.tables.len() >= REMEMBERED {
+                    self.tables.remove(0);
+                }
+                self.tables.push(DB.open(name).ok_or(Stop::NoTable)?);
+                self.tables.len() - 1
+            }
+        };
+        if self.tables[at].table.is_damaged() {
+            Err(Stop::Damaged)
+        } else {
+            Ok(at)
+        }
+    }
+
+    #[inline]
+    pub fn open(&self, at: usize) -> &Arc<OpenTable> {
+        &self.tables[at]
+    }
+
+    /// The encoder and a table at once.
+    #[inline]
+    pub fn parts(&mut self, at: usize) -> (&mut Encoder, &mut Vec<RawTerm>, &Arc<OpenTable>) {
+        (&mut self.encoder, &mut self.terms, &self.tables[at])
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// The memory of this thread. Calls do not nest.
+#[inline]
+pub fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+    SCRATCH.with(|s| f(&mut s.borrow_mut()))
+}
+
+/// The small integer or atom of a flat term that the engine made.
+pub fn is_number(flat: &[u8]) -> bool {
+    matches!(remnesia_engine::term::read(flat).0, Term::Int(_) | Term::Big { .. } | Term::Float(_))
+}
+
+/// The record name of a table, as a term.
+#[inline]
+pub fn record_name(open: &OpenTable) -> RawTerm {
+    from_word(open.table.definition.record_name)
+}

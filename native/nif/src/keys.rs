@@ -1,0 +1,61 @@
+//! Walking a table key by key.
+
+use crate::access::{decode_key, key};
+use crate::border::{is_number, name, with_scratch, Answer, Call, Fail, DB};
+use crate::session::{no_txn, with_txn};
+use crate::term::RawTerm;
+use crate::{atoms, nif};
+use remnesia_engine::term::Record;
+use remnesia_engine::txn::{walk, LockKind, Stop};
+
+fn answer(call: &Call, found: Option<Record>) -> RawTerm {
+    match found {
+        Some(record) => call.tuple(&[atoms::ok(), decode_key(call, &record)]),
+        None => atoms::end_of_table(),
+    }
+}
+
+/// The neighbour of a key, or the end of the table on one side. A transaction locks the whole table.
+fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backward: bool) -> Answer {
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        if no_txn(ctx) {
+            let at = scratch.table(&name)?;
+            let (encoder, _, open) = scratch.parts(at);
+            let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
+            let found = walk::neighbour(open, None, key, backward).map_err(|()| Fail::Stop(Stop::NoKey))?;
+            return Ok(answer(call, found));
+        }
+        let encoder = &mut scratch.encoder;
+        with_txn(call, ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            txn.lock_table(table, LockKind::Read)?;
+            let key = from.map(|term| key(call, encoder, term, txn.rows_of(table))).transpose()?;
+            let found = walk::neighbour(txn.open(table), Some(txn.overlay()), key, backward);
+            Ok(answer(call, found.map_err(|()| Fail::Stop(Stop::NoKey))?))
+        })
+    })
+}
+
+nif!(first, |call, [ctx, table]| step(call, *ctx, *table, None, false));
+nif!(last, |call, [ctx, table]| step(call, *ctx, *table, None, true));
+nif!(next, |call, [ctx, table, key]| step(call, *ctx, *table, Some(*key), false));
+nif!(prev, |call, [ctx, table, key]| step(call, *ctx, *table, Some(*key), true));
+
+nif!(
+    /// The greatest numeric key of an ordered_set: numbers sort before everything else, so it is one look in the tree.
+    last_number,
+    |call, [ctx, table]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        let found = if no_txn(*ctx) {
+            walk::last_number(&*DB.sound(&name)?, None)
+        } else {
+            with_txn(call, *ctx, |txn| {
+                let table = txn.table(&DB, &name)?;
+                txn.lock_table(table, LockKind::Read)?;
+                Ok(walk::last_number(txn.open(table), Some(txn.overlay())))
+            })?
+        };
+        Ok(found.filter(|r| is_number(r.key())).map_or(atoms::nil(), |r| decode_key(call, &r)))
+    }
+);

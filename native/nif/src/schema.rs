@@ -1,0 +1,181 @@
+//! The database and its tables.
+
+use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
+use crate::session::with_txn;
+use crate::term::{decode, no_term, word, Encoder, RawTerm};
+use crate::{atoms, nif};
+use parking_lot::Mutex;
+use remnesia_engine::reaper;
+use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::term::Attached;
+use remnesia_engine::txn::{LockKind, Stop};
+use rustler::sys::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Properties of the tables: a term of the caller's, kept for it.
+type Props = HashMap<Box<[u8]>, (Box<[u8]>, Option<Arc<dyn Attached>>)>;
+
+static PROPS: Mutex<Option<Props>> = Mutex::new(None);
+
+nif!(db_start, |call, []| {
+    if DB.start() {
+        return Ok(atoms::ok());
+    }
+    Ok(call.tuple(&[atoms::error(), atoms::already_started()]))
+});
+
+nif!(db_stop, |call, []| {
+    let was = DB.stop();
+    *PROPS.lock() = None;
+    Ok(if was { atoms::ok() } else { call.tuple(&[atoms::error(), atoms::not_started()]) })
+});
+
+nif!(running, |_call, []| Ok(if DB.is_running() { atoms::true_() } else { atoms::false_() }));
+
+nif!(tables, |call, []| {
+    let names: Vec<_> = DB.names().iter().map(|n| decode(call.env, n, &[])).collect();
+    Ok(call.list(&names))
+});
+
+fn kind(term: RawTerm) -> Result<Kind, Fail> {
+    let kinds = [
+        (atoms::set(), Kind::Set),
+        (atoms::ordered_set(), Kind::OrderedSet),
+        (atoms::bag(), Kind::Bag),
+        (atoms::duplicate_bag(), Kind::DuplicateBag),
+    ];
+    kinds.into_iter().find(|(atom, _)| *atom == term).map(|(_, kind)| kind).ok_or(Fail::BadArg)
+}
+
+fn int(call: &Call, term: RawTerm) -> Result<usize, Fail> {
+    let mut i = 0;
+    // SAFETY: sets the integer when the term is one.
+    if unsafe { enif_get_int64(call.env, term, &mut i) } == 0 {
+        return Err(Fail::BadArg);
+    }
+    usize::try_from(i).map_err(|_| Fail::BadArg)
+}
+
+fn ints(call: &Call, mut list: RawTerm) -> Result<Vec<usize>, Fail> {
+    let (mut all, mut head, mut tail) = (Vec::new(), no_term(), no_term());
+    // SAFETY: only reads the list.
+    while unsafe { enif_get_list_cell(call.env, list, &mut head, &mut tail) } != 0 {
+        all.push(int(call, head)?);
+        list = tail;
+    }
+    Ok(all)
+}
+
+fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm) -> Result<(), Fail> {
+    encoder.begin(call.limit());
+    encoder.term(call.env, props)?;
+    let attached = encoder.attached();
+    PROPS.lock().get_or_insert_with(HashMap::new).insert(name.into(), (encoder.bytes().into(), attached));
+    Ok(())
+}
+
+nif!(
+    /// Work: the size of the properties.
+    table_create,
+    |call, [table, type_, arity, record_name, index, props]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let arity = int(call, *arity)?;
+        let indexes: Vec<_> = ints(call, *index)?.into_iter().map(|position| position.wrapping_sub(2)).collect();
+        // SAFETY: only looks at the term.
+        let named = unsafe { enif_is_atom(call.env, *record_name) } != 0;
+        if !named || !(3..=65_535).contains(&arity) || indexes.iter().any(|field| !(1..arity - 1).contains(field)) {
+            return Err(Fail::BadArg);
+        }
+        if !DB.is_running() {
+            return Err(Fail::Reason(atoms::not_running()));
+        }
+        let definition = Definition { kind: kind(*type_)?, arity, record_name: word(*record_name), indexes };
+        let taken = || Fail::Reason(call.tuple(&[atoms::already_exists(), *table]));
+        if DB.open(&name).is_some() {
+            return Err(taken());
+        }
+        put_props(call, &mut scratch.encoder, &name, *props)?;
+        if DB.create(&name, definition) { Ok(atoms::ok()) } else { Err(taken()) }
+    })
+);
+
+nif!(
+    /// Work: the latches of all shards; the rows are freed by a thread of ours.
+    table_delete,
+    |call, [ctx, table]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            txn.lock_table(table, LockKind::Write)?;
+            DB.drop_table(txn.open(table));
+            if let Some(props) = &mut *PROPS.lock() {
+                props.remove(&name[..]);
+            }
+            Ok(atoms::ok())
+        })
+    }
+);
+
+nif!(table_clear, |call, [ctx, table]| {
+    let name = with_scratch(|scratch| name(call, scratch, *table))?;
+    with_txn(call, *ctx, |txn| {
+        let table = txn.table(&DB, &name)?;
+        txn.lock_table(table, LockKind::Write)?;
+        DB.clear(txn.open(table));
+        Ok(atoms::ok())
+    })
+});
+
+nif!(table_props, |call, [table]| {
+    let name = with_scratch(|scratch| name(call, scratch, *table))?;
+    if DB.open(&name).is_none() {
+        return Ok(atoms::error());
+    }
+    let props = PROPS.lock();
+    let Some((bytes, attached)) = props.as_ref().and_then(|p| p.get(&name[..])) else { return Ok(atoms::error()) };
+    Ok(call.tuple(&[atoms::ok(), decode(call.env, bytes, &[attached.as_deref()])]))
+});
+
+nif!(table_put_props, |call, [table, props]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    if DB.open(&name).is_none() {
+        return Ok(atoms::error());
+    }
+    put_props(call, &mut scratch.encoder, &name, *props)?;
+    Ok(atoms::ok())
+}));
+
+fn measure(call: &Call, table: RawTerm, of: impl FnOnce(&remnesia_engine::table::Table) -> usize) -> Answer {
+    let name = with_scratch(|scratch| name(call, scratch, table))?;
+    match DB.open(&name) {
+        Some(open) => Ok(call.int(of(&open.table) as i64)),
+        None => Ok(atoms::error()),
+    }
+}
+
+nif!(table_size, |call, [table]| measure(call, *table, |t| t.size()));
+
+nif!(
+    /// In words of eight bytes.
+    table_memory,
+    |call, [table]| measure(call, *table, |t| t.memory().div_ceil(8))
+);
+
+nif!(
+    /// Walks the whole table, on a dirty scheduler.
+    table_check,
+    |call, [table]| {
+        call.heavy(true)?;
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        let open = DB.open(&name).ok_or(Fail::Stop(Stop::NoTable))?;
+        let checked = open.table.check().and_then(|()| open.lock.check()).and_then(|()| DB.locks.check());
+        match checked {
+            Ok(()) => Ok(atoms::ok()),
+            Err(text) => {
+                reaper::drop_later(open);
+                Ok(call.tuple(&[atoms::error(), call.binary(text.as_bytes())]))
+            }
+        }
+    }
+);

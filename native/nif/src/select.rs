@@ -1,0 +1,333 @@
+//! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
+
+use crate::access::decode_key;
+use crate::border::{name, record_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
+use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
+use crate::term::{decode, decode_record, host, word, RawTerm};
+use crate::{atoms, nif};
+use remnesia_engine::matchspec::{self, Outcome, Program};
+use remnesia_engine::table::Table;
+use remnesia_engine::term::{atom, key, read, same, tag, Attached, Record, Term, Writer};
+use remnesia_engine::txn::overlay::Overlay;
+use remnesia_engine::txn::{LockKind, OpenTable, Plan, Scan, Stop, TableRef, Txn};
+use rustler::sys::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time of one slice on a normal scheduler.
+const SLICE: Duration = Duration::from_micros(500);
+/// Keys visited under one latch.
+const STEP: usize = 128;
+
+/// What a visited row becomes.
+enum Want {
+    Spec {
+        program: Program,
+        self_pid: Vec<u8>,
+        node: Vec<u8>,
+        scratch: Box<matchspec::Scratch>,
+    },
+    /// Its key, once per key.
+    Keys,
+    /// Itself, if a field is this value.
+    Field {
+        field: usize,
+        value: Vec<u8>,
+        negative_zero: bool,
+    },
+}
+
+/// An answer that waits for its slice.
+enum Hit {
+    Whole(Record),
+    Key(Record),
+    Built(Box<[u8]>, Option<Arc<dyn Attached>>),
+}
+
+impl Hit {
+    fn size(&self) -> usize {
+        match self {
+            Hit::Whole(record) => record.bytes().len(),
+            Hit::Key(record) => record.key().len(),
+            Hit::Built(bytes, _) => bytes.len(),
+        }
+    }
+}
+
+/// A select and where it is.
+pub struct Select {
+    scan: Scan,
+    want: Want,
+    hits: VecDeque<Hit>,
+    /// Answers per chunk; 0 for no limit.
+    limit: usize,
+    /// Answers still to give in this chunk.
+    left: usize,
+}
+
+impl Want {
+    fn visit(&mut self, rows: &[Record], hits: &mut VecDeque<Hit>) {
+        match self {
+            Want::Keys => hits.extend(rows.first().cloned().map(Hit::Key)),
+            Want::Field { field, value, negative_zero } => {
+                let equal = |r: &&Record| same(r.field(*field), value, *negative_zero || r.negative_zero());
+                hits.extend(rows.iter().filter(equal).cloned().map(Hit::Whole));
+            }
+            Want::Spec { program, self_pid, node, scratch } => {
+                let env = matchspec::Env { self_pid, node };
+                for record in rows {
+                    match program.run(record, &env, scratch) {
+                        Outcome::NoMatch => {}
+                        Outcome::Whole => hits.push_back(Hit::Whole(record.clone())),
+                        Outcome::Built { attached } => {
+                            let attached = if attached { record.attached().cloned() } else { None };
+                            hits.push_back(Hit::Built(scratch.value().into(), attached));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Select {
+    fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
+        Select { scan: Scan::new(open.clone(), plan), want, hits: VecDeque::new(), limit, left: limit }
+    }
+
+    fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
+        match hit {
+            Hit::Whole(record) => decode_record(call.env, record, record_name(&self.scan.open), terms),
+            Hit::Key(record) => decode_key(call, record),
+            Hit::Built(bytes, attached) => {
+                let spec = match &self.want {
+                    Want::Spec { program, .. } => program.attached().map(|a| &**a),
+                    _ => None,
+                };
+                decode(call.env, bytes, &[attached.as_deref(), spec])
+            }
+        }
+    }
+
+    /// One slice: `{:done, list}`, `{:slice, list, cont}` or `{:limit, list, cont}`.
+    fn slice(&mut self, call: &Call, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Result<(RawTerm, RawTerm), Fail> {
+        let begun = Instant::now();
+        if self.scan.open.is_dropped() {
+            return Err(Fail::Stop(Stop::NoTable));
+        }
+        let mut answers = Vec::new();
+        let mut bytes = 0;
+        let state = 'slice: loop {
+            while let Some(hit) = self.hits.front() {
+                if self.limit > 0 && self.left == 0 {
+                    break 'slice atoms::limit();
+                }
+                bytes += hit.size() + 64;
+                if bytes > BUDGET * 4 && !call.dirty {
+                    if answers.is_empty() {
+                        return Err(Fail::TooLong);
+                    }
+                    break 'slice atoms::slice();
+                }
+                answers.push(self.decode(call, hit, terms));
+                self.hits.pop_front();
+                self.left = self.left.saturating_sub(1);
+            }
+            if self.scan.is_done() {
+                break atoms::done();
+            }
+            if self.limit > 0 && self.left == 0 {
+                break atoms::limit();
+            }
+            if begun.elapsed() > SLICE {
+                break atoms::slice();
+            }
+            let (want, hits) = (&mut self.want, &mut self.hits);
+            self.scan.step(overlay, STEP, &mut |rows| want.visit(rows, hits));
+        };
+        if state == atoms::limit() {
+            self.left = self.limit;
+        }
+        let percent = (begun.elapsed().as_micros() / 10).clamp(1, 100) as i32;
+        // SAFETY: called on a scheduler in a NIF.
+        unsafe { enif_consume_timeslice(call.env, percent) };
+        Ok((state, call.list(&answers)))
+    }
+}
+
+/// Answers the first slice; what is left goes into a continuation.
+fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
+    let (state, answers) = select.slice(call, overlay, terms)?;
+    if state == atoms::done() {
+        return Ok(call.tuple(&[state, answers]));
+    }
+    Ok(call.tuple(&[state, answers, new_select(call, select)]))
+}
+
+nif!(select_next, |call, [ctx, continuation]| {
+    let select = get_select(call, *continuation)?;
+    // Two processes with one continuation: the second is refused instead of made to wait.
+    let mut select = select.try_lock().ok_or(Fail::BadArg)?;
+    let (state, answers) = with_scratch(|scratch| {
+        if no_txn(*ctx) {
+            return select.slice(call, None, &mut scratch.terms);
+        }
+        with_txn(call, *ctx, |txn| select.slice(call, Some(txn.overlay()), &mut scratch.terms))
+    })?;
+    if state == atoms::done() {
+        return Ok(call.tuple(&[state, answers]));
+    }
+    Ok(call.tuple(&[state, answers, *continuation]))
+});
+
+/// Parses a spec for a table.
+fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Want, Fail> {
+    let encoder = &mut scratch.encoder;
+    encoder.begin(call.limit());
+    encoder.term(call.env, spec)?;
+    let attached = encoder.attached();
+    let definition = &table.definition;
+    let program = Program::parse(encoder.bytes(), definition.arity, definition.record_name, attached);
+    let program = program.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
+    let mut own = Writer::new();
+    if let Some(pid) = caller(call.env) {
+        own.local_pid(word(pid_term(call.env, pid)));
+    }
+    let node = if mentions_node(call, encoder.bytes()) { node(call) } else { vec![tag::NIL] };
+    Ok(Want::Spec { program, self_pid: own.buf, node, scratch: Box::default() })
+}
+
+/// The name of this node is needed only by a spec that asks for it.
+fn mentions_node(call: &Call, spec: &[u8]) -> bool {
+    let mut form = Writer::new();
+    form.atom(word(host::atom(call.env, "node")));
+    spec.windows(form.len()).any(|w| w == &form.buf[..])
+}
+
+fn node(call: &Call) -> Vec<u8> {
+    let (text, _) = atom::host().this_node();
+    let mut form = Writer::new();
+    form.atom(word(host::atom(call.env, &String::from_utf8_lossy(&text))));
+    form.buf
+}
+
+/// The best way to the rows of a spec: its key, an indexed value, or all of them.
+fn plan(want: &Want, table: &Table) -> Plan {
+    let Want::Spec { program, .. } = want else { return Plan::All };
+    let beside = program.attached().map(|a| &**a);
+    let negative_zero = |flat: &[u8]| matches!(read(flat).0, Term::Float(f) if f == 0.0);
+    if let Some(flat) = program.bound_key() {
+        return Plan::Key(table.key(&flat, negative_zero(&flat) || !is_scalar(&flat), beside));
+    }
+    for index in table.indexes() {
+        if let Some(flat) = program.bound_field(index.field) {
+            let mut form = Vec::new();
+            key::write(&flat, beside, &mut form);
+            return Plan::Index { field: index.field, form };
+        }
+    }
+    Plan::All
+}
+
+fn is_scalar(flat: &[u8]) -> bool {
+    !matches!(read(flat).0, Term::Tuple(_) | Term::List(_) | Term::Improper(_) | Term::Map(_))
+}
+
+/// Takes the locks that keep phantoms out of a plan.
+fn lock(txn: &mut Txn, table: TableRef, plan: &Plan, kind: LockKind) -> Result<(), Stop> {
+    match plan {
+        Plan::Key(key) => txn.lock_record(&DB, table, key.hash, kind),
+        Plan::Index { field, form } if kind == LockKind::Read => txn.lock_value(&DB, table, *field, form),
+        _ => txn.lock_table(table, kind),
+    }
+}
+
+nif!(
+    /// Work: a slice of half a millisecond.
+    select,
+    |call, [ctx, table, spec, kind, limit]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let mut limit_ = 0i64;
+        // SAFETY: sets the integer when the term is one.
+        if unsafe { enif_get_int64(call.env, *limit, &mut limit_) } == 0 || limit_ < 0 {
+            return Err(Fail::BadArg);
+        }
+        let kind = call.kind(*kind)?;
+        if no_txn(*ctx) {
+            let open = DB.sound(&name)?;
+            let want = parse(call, scratch, *spec, &open.table, *table)?;
+            let plan = plan(&want, &open.table);
+            return begin(call, Select::new(&open, plan, want, limit_ as usize), None, &mut scratch.terms);
+        }
+        with_txn(call, *ctx, |txn| {
+            let table_ = txn.table(&DB, &name)?;
+            let want = parse(call, scratch, *spec, txn.rows_of(table_), *table)?;
+            let plan = plan(&want, txn.rows_of(table_));
+            lock(txn, table_, &plan, kind)?;
+            let select = Select::new(txn.open(table_), plan, want, limit_ as usize);
+            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
+        })
+    })
+);
+
+nif!(select_plan, |call, [table, spec]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    let open = DB.sound(&name)?;
+    let want = parse(call, scratch, *spec, &open.table, *table)?;
+    Ok(match plan(&want, &open.table) {
+        Plan::Key(_) => atoms::key(),
+        Plan::Index { .. } => atoms::index(),
+        Plan::All => atoms::scan(),
+    })
+}));
+
+nif!(all_keys, |call, [ctx, table]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    if no_txn(*ctx) {
+        let open = DB.sound(&name)?;
+        return begin(call, Select::new(&open, Plan::All, Want::Keys, 0), None, &mut scratch.terms);
+    }
+    with_txn(call, *ctx, |txn| {
+        let table = txn.table(&DB, &name)?;
+        txn.lock_table(table, LockKind::Read)?;
+        let select = Select::new(txn.open(table), Plan::All, Want::Keys, 0);
+        begin(call, select, Some(txn.overlay()), &mut scratch.terms)
+    })
+}));
+
+nif!(
+    /// Rows whose field is `=:=` the value.
+    index_read,
+    |call, [ctx, table, value, position]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let mut position_ = 0i64;
+        // SAFETY: sets the integer when the term is one.
+        unsafe { enif_get_int64(call.env, *position, &mut position_) };
+        let field = usize::try_from(position_ - 2).map_err(|_| Fail::BadArg)?;
+        let encoder = &mut scratch.encoder;
+        encoder.begin(call.limit());
+        encoder.term(call.env, *value)?;
+        let living = encoder.transient(call.env);
+        let mut form = Vec::new();
+        key::write(encoder.bytes(), crate::access::beside(&living), &mut form);
+        let want = Want::Field { field, value: encoder.bytes().to_vec(), negative_zero: encoder.writer.negative_zero };
+        let indexed = |open: &OpenTable| match open.table.index(field) {
+            Some(_) => Ok(()),
+            None => Err(Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[*table, *value, *position])]))),
+        };
+        let plan = Plan::Index { field, form };
+        if no_txn(*ctx) {
+            let open = DB.sound(&name)?;
+            indexed(&open)?;
+            return begin(call, Select::new(&open, plan, want, 0), None, &mut scratch.terms);
+        }
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            indexed(txn.open(table))?;
+            lock(txn, table, &plan, LockKind::Read)?;
+            let select = Select::new(txn.open(table), plan, want, 0);
+            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
+        })
+    })
+);

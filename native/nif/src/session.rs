@@ -1,0 +1,226 @@
+//! The transaction object of a process, and the messages that wake waiting processes.
+
+use crate::atoms;
+use crate::border::{Call, Fail, DB};
+use crate::select::Select;
+use crate::term::{Env, RawTerm};
+use parking_lot::Mutex;
+use remnesia_engine::reaper;
+use remnesia_engine::txn::lock::{Waker, Wakes};
+use remnesia_engine::txn::Txn;
+use rustler::sys::*;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// What a handle refers to. Only its owner uses it; the lock is for the moment the owner dies.
+pub struct Session {
+    owner: RawTerm,
+    txn: Mutex<Txn>,
+}
+
+static SESSION: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(std::ptr::null_mut());
+static SELECT: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Opens the resource types; false if the VM refuses.
+pub fn open_types(env: Env, flags: ErlNifResourceFlags) -> bool {
+    let open = |name: &std::ffi::CStr, dtor: ErlNifResourceDtor, down: Option<ErlNifResourceDown>| {
+        let down = down.map_or(std::ptr::null(), |d| d as *const ErlNifResourceDown);
+        let init = ErlNifResourceTypeInit {
+            dtor: dtor as *const ErlNifResourceDtor,
+            stop: std::ptr::null(),
+            down,
+            members: 3,
+            dyncall: std::ptr::null(),
+        };
+        // SAFETY: called from load or upgrade only; the callbacks live as long as the library, which is never unmapped.
+        unsafe { enif_init_resource_type(env, name.as_ptr(), &init, flags, std::ptr::null_mut()) }
+    };
+    let session = open(c"remnesia_session", drop_session, Some(owner_down));
+    let select = open(c"remnesia_select", drop_select, None);
+    SESSION.store(session.cast_mut(), Ordering::Release);
+    SELECT.store(select.cast_mut(), Ordering::Release);
+    !session.is_null() && !select.is_null()
+}
+
+/// Puts a value into a new resource and answers its term.
+fn resource<T>(env: Env, kind: &AtomicPtr<ErlNifResourceType>, value: T) -> (RawTerm, *mut T) {
+    // SAFETY: the resource has room for a `T`, which is written before anyone sees it; its destructor drops it.
+    unsafe {
+        let object = enif_alloc_resource(kind.load(Ordering::Acquire), std::mem::size_of::<T>()).cast::<T>();
+        object.write(value);
+        let term = enif_make_resource(env, object.cast());
+        enif_release_resource(object.cast());
+        (term, object)
+    }
+}
+
+fn get<'a, T>(env: Env, term: RawTerm, kind: &AtomicPtr<ErlNifResourceType>) -> Result<&'a T, Fail> {
+    let mut object: *const c_void = std::ptr::null();
+    // SAFETY: a true answer means that the object is a `T`, alive as long as its term, which outlives the call.
+    unsafe {
+        if enif_get_resource(env, term, kind.load(Ordering::Acquire), &mut object) == 0 {
+            return Err(Fail::BadArg);
+        }
+        Ok(&*object.cast::<T>())
+    }
+}
+
+pub fn caller(env: Env) -> Option<ErlNifPid> {
+    let mut pid = MaybeUninit::uninit();
+    // SAFETY: fills in the pid where there is a calling process.
+    unsafe { (!enif_self(env, pid.as_mut_ptr()).is_null()).then(|| pid.assume_init()) }
+}
+
+/// The term of a local pid: an immediate word.
+pub fn pid_term(env: Env, pid: ErlNifPid) -> RawTerm {
+    // SAFETY: the pid was filled in by the VM.
+    unsafe { enif_make_pid(env, pid) }
+}
+
+/// A new handle for the calling process, watched until it dies.
+pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
+    let owner = caller(call.env).ok_or(Fail::BadArg)?;
+    let session = Session { owner: pid_term(call.env, owner), txn: Mutex::new(Txn::default()) };
+    let (term, object) = resource(call.env, &SESSION, session);
+    // SAFETY: the object is alive through `term`.
+    let watched = unsafe { enif_monitor_process(call.env, object.cast(), &owner, std::ptr::null_mut()) };
+    if watched == 0 {
+        Ok(term)
+    } else {
+        Err(Fail::BadArg)
+    }
+}
+
+/// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays.
+#[inline]
+pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Result<R, Fail>) -> Result<R, Fail> {
+    let session: &Session = get(call.env, handle, &SESSION)?;
+    if caller(call.env).map(|pid| pid_term(call.env, pid)) != Some(session.owner) {
+        return Err(Fail::BadArg);
+    }
+    let mut txn = session.txn.lock();
+    let answer = catch_unwind(AssertUnwindSafe(|| f(&mut txn)));
+    if answer.is_err() {
+        txn.kill(&DB);
+    }
+    if !txn.wakes.is_empty() {
+        let wakes = std::mem::take(&mut txn.wakes);
+        drop(txn);
+        fire(call.env, wakes);
+    }
+    answer.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// A continuation of a select.
+pub fn new_select(call: &Call, select: Select) -> RawTerm {
+    resource(call.env, &SELECT, Mutex::new(select)).0
+}
+
+pub fn get_select<'a>(call: &Call, term: RawTerm) -> Result<&'a Mutex<Select>, Fail> {
+    get(call.env, term, &SELECT)
+}
+
+unsafe extern "C" fn drop_select(_env: Env, object: *mut c_void) {
+    let drop = AssertUnwindSafe(|| {
+        // SAFETY: the VM calls this once, when no term refers to the object any more.
+        unsafe { std::ptr::drop_in_place(object.cast::<Mutex<Select>>()) };
+    });
+    let _ = catch_unwind(drop);
+}
+
+unsafe extern "C" fn drop_session(env: Env, object: *mut c_void) {
+    let drop = AssertUnwindSafe(|| {
+        let session = object.cast::<Session>();
+        // SAFETY: the VM calls this once, when no term refers to the object any more.
+        unsafe {
+            let txn = (*session).txn.get_mut();
+            txn.kill(&DB);
+            fire(env, std::mem::take(&mut txn.wakes));
+            std::ptr::drop_in_place(session);
+        }
+    });
+    let _ = catch_unwind(drop);
+}
+
+/// More than this is not freed inside a monitor callback.
+const FEW: usize = 64;
+
+/// The owner is gone: nothing of its transaction stays.
+unsafe extern "C" fn owner_down(env: Env, object: *mut c_void, _pid: *const ErlNifPid, _monitor: *const ErlNifMonitor) {
+    let end = AssertUnwindSafe(|| {
+        // SAFETY: the VM keeps the object alive during the callback.
+        let session = unsafe { &*object.cast::<Session>() };
+        if let Some(mut txn) = session.txn.try_lock() {
+            if txn.weight() <= FEW {
+                txn.kill(&DB);
+                let wakes = std::mem::take(&mut txn.wakes);
+                drop(txn);
+                return fire(env, wakes);
+            }
+        }
+        // Much to free, or a dirty call of the dead process is not over yet: a thread of ours waits for that.
+        // SAFETY: kept here, released by the job.
+        unsafe { enif_keep_resource(object) };
+        let object = object as usize;
+        reaper::run(move || {
+            let object = object as *mut c_void;
+            // SAFETY: kept alive for this job.
+            let session = unsafe { &*object.cast::<Session>() };
+            let mut txn = session.txn.lock();
+            txn.kill(&DB);
+            let wakes = std::mem::take(&mut txn.wakes);
+            drop(txn);
+            fire(std::ptr::null_mut(), wakes);
+            // SAFETY: kept above.
+            unsafe { enif_release_resource(object) };
+        });
+    });
+    let _ = catch_unwind(end);
+}
+
+/// A message `{ref, what}` for a waiting process.
+struct Message {
+    env: Env,
+    to: ErlNifPid,
+    term: RawTerm,
+}
+
+// SAFETY: the environment belongs to no process; the message moves as a whole.
+unsafe impl Send for Message {}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: ours alone.
+        unsafe { enif_free_env(self.env) };
+    }
+}
+
+/// A waker that sends `{reference, what}` to the caller.
+pub fn waker(call: &Call, reference: RawTerm, what: RawTerm) -> Result<Waker, Fail> {
+    let to = caller(call.env).ok_or(Fail::BadArg)?;
+    // SAFETY: a fresh environment; the reference is copied into it.
+    let message = unsafe {
+        let env = enif_alloc_env();
+        let pair = [enif_make_copy(env, reference), what];
+        Message { env, to, term: enif_make_tuple_from_array(env, pair.as_ptr(), 2) }
+    };
+    Ok(Box::new(message))
+}
+
+/// Sends the messages. `env`: the caller's, or null on a thread of ours. No lock is held here.
+pub fn fire(env: Env, wakes: Wakes) {
+    for wake in wakes {
+        if let Ok(message) = wake.downcast::<Message>() {
+            // SAFETY: the message's environment is ours and not used afterwards. A dead receiver is no error.
+            unsafe { enif_send(env, &message.to, message.env, message.term) };
+        }
+    }
+}
+
+/// Is this the context of no transaction?
+#[inline]
+pub fn no_txn(ctx: RawTerm) -> bool {
+    ctx == atoms::nil()
+}

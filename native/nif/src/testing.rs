@@ -1,0 +1,127 @@
+//! For tests only: what the term border makes of a term, seen from the BEAM.
+
+use crate::border::{with_scratch, Answer, Call, Fail, DB};
+use crate::session::with_txn;
+use crate::term::{decode, RawTerm};
+use crate::{atoms, nif};
+use remnesia_engine::matchspec::{self, Outcome, Program};
+use remnesia_engine::table::key::Key;
+use remnesia_engine::term::{key as ordered, order, Attached, Record, Term};
+use std::sync::Arc;
+
+struct Flat {
+    bytes: Vec<u8>,
+    negative_zero: bool,
+    attached: Option<Arc<dyn Attached>>,
+}
+
+impl Flat {
+    fn beside(&self) -> order::Beside<'_> {
+        self.attached.as_deref()
+    }
+}
+
+fn flat(call: &Call, term: RawTerm) -> Result<Flat, Fail> {
+    with_scratch(|scratch| {
+        let encoder = &mut scratch.encoder;
+        encoder.begin(call.limit());
+        encoder.term(call.env, term)?;
+        let attached = encoder.attached();
+        Ok(Flat { bytes: encoder.bytes().to_vec(), negative_zero: encoder.writer.negative_zero, attached })
+    })
+}
+
+fn boolean(is: bool) -> Answer {
+    Ok(if is { atoms::true_() } else { atoms::false_() })
+}
+
+nif!(encode, |call, [term]| Ok(call.binary(&flat(call, *term)?.bytes)));
+
+nif!(
+    /// Through a record, as a table keeps it.
+    roundtrip,
+    |call, [term]| {
+        let flat = flat(call, *term)?;
+        let record = Record::build(&[0], &flat.bytes, flat.negative_zero, flat.attached);
+        Ok(decode(call.env, record.key(), &[record.attached().map(|a| &**a)]))
+    }
+);
+
+nif!(compare, |call, [a, b]| {
+    let (a, b) = (flat(call, *a)?, flat(call, *b)?);
+    Ok(call.int(order::compare(&a.bytes, &b.bytes, a.beside(), b.beside()) as i64))
+});
+
+nif!(key, |call, [term]| {
+    let flat = flat(call, *term)?;
+    let mut out = Vec::new();
+    ordered::write(&flat.bytes, flat.beside(), &mut out);
+    Ok(call.binary(&out))
+});
+
+nif!(same, |call, [a, b]| {
+    let (a, b) = (flat(call, *a)?, flat(call, *b)?);
+    boolean(remnesia_engine::term::same(&a.bytes, &b.bytes, a.negative_zero || b.negative_zero))
+});
+
+nif!(hash, |call, [term]| {
+    let flat = flat(call, *term)?;
+    Ok(call.int((Key::exact(&flat.bytes, flat.negative_zero).hash >> 8) as i64))
+});
+
+nif!(live, |call, [term]| boolean(flat(call, *term)?.attached.is_some()));
+
+nif!(
+    /// Panics: in the transaction of a handle, or (`nil`) outside; with a table's name, while that table is being changed.
+    panic,
+    |call, [ctx, table]| {
+        if *ctx != atoms::nil() {
+            return with_txn(call, *ctx, |_| panic!("a test asked for it"));
+        }
+        let name = flat(call, *table)?.bytes;
+        let open = DB.sound(&name)?;
+        let key = Key::exact(&name, false);
+        open.table.update(&key, |_| Some(remnesia_engine::table::Change::Put(bad_record())));
+        Ok(atoms::ok())
+    }
+);
+
+/// A record of one field, which no index of a table finds its value in.
+fn bad_record() -> Record {
+    Record::build(&[0], &[0], false, None)
+}
+
+nif!(
+    /// Runs a spec on one tuple, as a row of a table of its name.
+    match_spec,
+    |call, [tuple, spec]| {
+        let (record, spec) = (flat(call, *tuple)?, flat(call, *spec)?);
+        let Term::Tuple(elements) = remnesia_engine::term::read(&record.bytes).0 else { return Err(Fail::BadArg) };
+        let mut fields = elements.iter();
+        let Some(Term::Atom(name)) = fields.next().map(|f| remnesia_engine::term::read(f).0) else {
+            return Err(Fail::BadArg);
+        };
+        let (mut starts, mut body) = (Vec::new(), Vec::new());
+        for field in fields {
+            starts.push(body.len() as u32);
+            body.extend_from_slice(field);
+        }
+        if starts.is_empty() {
+            return Err(Fail::BadArg);
+        }
+        let row = Record::build(&starts, &body, record.negative_zero, record.attached);
+        let program = Program::parse(&spec.bytes, starts.len() + 1, name, spec.attached);
+        let program = match program {
+            Ok(program) => program,
+            Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),
+        };
+        let mut scratch = matchspec::Scratch::default();
+        let env = matchspec::Env { self_pid: &[0], node: &[0] };
+        let beside = [row.attached().map(|a| &**a), program.attached().map(|a| &**a)];
+        Ok(match program.run(&row, &env, &mut scratch) {
+            Outcome::NoMatch => call.tuple(&[atoms::ok(), atoms::false_()]),
+            Outcome::Whole => call.tuple(&[atoms::ok(), *tuple]),
+            Outcome::Built { .. } => call.tuple(&[atoms::ok(), decode(call.env, scratch.value(), &beside)]),
+        })
+    }
+);

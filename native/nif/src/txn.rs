@@ -1,0 +1,99 @@
+//! Beginning, ending and waiting of transactions; explicit locks.
+
+use crate::border::{name, with_scratch, Fail, DB};
+use crate::session::{new_session, waker, with_txn};
+use crate::{atoms, nif};
+use remnesia_engine::txn::{Stop, Waited};
+
+/// Above this many locks and changes the end of a transaction is no work for a normal scheduler.
+const HEAVY: usize = 256;
+
+nif!(txn_new, |call, []| new_session(call));
+
+nif!(txn_begin, |call, [handle]| {
+    if !DB.is_running() {
+        return Err(Fail::Reason(atoms::not_running()));
+    }
+    with_txn(call, *handle, |txn| Ok(call.int(txn.begin() as i64)))
+});
+
+nif!(
+    /// Work: one lock and one change each; many go to a dirty scheduler.
+    txn_commit,
+    |call, [handle]| with_txn(call, *handle, |txn| {
+        call.heavy(txn.weight() > HEAVY)?;
+        txn.commit(&DB)?;
+        Ok(atoms::ok())
+    })
+);
+
+nif!(txn_abort, |call, [handle]| with_txn(call, *handle, |txn| {
+    call.heavy(txn.weight() > HEAVY)?;
+    txn.abort(&DB);
+    Ok(atoms::ok())
+}));
+
+nif!(txn_restart, |call, [handle]| with_txn(call, *handle, |txn| {
+    call.heavy(txn.weight() > HEAVY)?;
+    txn.restart(&DB)?;
+    Ok(atoms::ok())
+}));
+
+nif!(txn_wait, |call, [handle, reference]| {
+    let waker = waker(call, *reference, atoms::granted())?;
+    with_txn(call, *handle, |txn| match txn.wait(&DB, waker) {
+        Waited::Granted => Ok(atoms::ok()),
+        Waited::Queued => Ok(atoms::queued()),
+        Waited::Restart => Err(Fail::Stop(Stop::Restart)),
+    })
+});
+
+nif!(txn_depth, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.depth() as i64))));
+
+nif!(commit_wait, |call, [table, key, reference]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    let open = DB.sound(&name)?;
+    scratch.encoder.begin(call.limit());
+    scratch.encoder.term(call.env, *key)?;
+    let beside = scratch.encoder.transient(call.env);
+    let flat = scratch.encoder.bytes();
+    let key = open.table.key(flat, scratch.encoder.writer.negative_zero, crate::access::beside(&beside));
+    let queued = DB.wait_for_commit(&open, &key, waker(call, *reference, atoms::committed())?);
+    Ok(if queued { atoms::queued() } else { atoms::ok() })
+}));
+
+nif!(lock_table, |call, [handle, table, kind]| {
+    let name = with_scratch(|scratch| name(call, scratch, *table))?;
+    let kind = call.kind(*kind)?;
+    with_txn(call, *handle, |txn| {
+        let table = txn.table(&DB, &name)?;
+        txn.lock_table(table, kind)?;
+        Ok(atoms::ok())
+    })
+});
+
+nif!(lock_record, |call, [handle, table, key, kind]| with_scratch(|scratch| {
+    let name = name(call, scratch, *table)?;
+    let kind = call.kind(*kind)?;
+    with_txn(call, *handle, |txn| {
+        let table = txn.table(&DB, &name)?;
+        let key = crate::access::key(call, &mut scratch.encoder, *key, txn.rows_of(table))?;
+        txn.lock_record(&DB, table, key.hash, kind)?;
+        Ok(atoms::ok())
+    })
+}));
+
+nif!(lock_global, |call, [handle, global, kind]| {
+    let name = with_scratch(|scratch| name(call, scratch, *global))?;
+    let kind = call.kind(*kind)?;
+    with_txn(call, *handle, |txn| {
+        txn.lock_global(&DB, &name, kind)?;
+        Ok(atoms::ok())
+    })
+});
+
+nif!(
+    /// Record, value and global locks held or waited for, in the whole database.
+    lock_count,
+    |call, []| Ok(call.int(DB.locks.len() as i64))
+);
