@@ -156,36 +156,28 @@ defmodule Remnesia.Engine.Local do
     end
   end
 
-  def select(table, spec, kind) do
-    inside!()
-    if not (is_atom(table) and is_list(spec)), do: Signal.abort({:badarg, table, spec})
-    select(table, spec, lock_kind(table, kind))
-  end
+  def select(table, spec, kind) when is_atom(table) and is_list(spec),
+    do: select(table, spec, lock_kind(table, kind))
+
+  def select(table, spec, _kind), do: Signal.abort({:badarg, table, spec})
 
   @impl true
-  def select(table, spec, limit, kind) do
+  def select(table, spec, limit, kind)
+      when is_atom(table) and is_list(spec) and is_integer(limit) do
     txn = inside!()
+    kind = lock_kind(table, kind)
+    if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
+    answer = Native.select(txn, table, spec, kind, limit)
 
-    cond do
-      not (is_atom(table) and is_list(spec) and is_integer(limit)) ->
-        Signal.abort({:badarg, table, spec, limit})
-
-      limit < 1 ->
-        lock_kind(table, kind)
-        Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
-
-      true ->
-        kind = lock_kind(table, kind)
-        answer = Native.select(txn, table, spec, kind, limit)
-
-        Scan.chunk(
-          answer,
-          :select,
-          [txn, table, spec, kind, limit],
-          Scan.template(txn, table, spec, kind)
-        )
-    end
+    Scan.chunk(
+      answer,
+      :select,
+      [txn, table, spec, kind, limit],
+      Scan.template(txn, table, spec, kind)
+    )
   end
+
+  def select(table, spec, limit, _kind), do: Signal.abort({:badarg, table, spec, limit})
 
   @impl true
   def select(continuation), do: Scan.continue(inside!(), continuation)

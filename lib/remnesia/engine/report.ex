@@ -38,11 +38,9 @@ defmodule Remnesia.Engine.Report do
     print(~c"---> Active tables <--- ~n", [])
 
     for table <- Info.system(:tables) do
-      print(~c"~-15tw: with ~-8w records occupying ~-8w words of mem~n", [
-        table,
-        Info.table(table, :size),
-        Info.table(table, :memory)
-      ])
+      name = table |> inspect_erlang() |> String.pad_trailing(15)
+      arguments = [name, Info.table(table, :size), Info.table(table, :memory)]
+      print(~c"~ts: with ~-8w records occupying ~-8w words of mem~n", arguments)
     end
   end
 
@@ -82,6 +80,8 @@ defmodule Remnesia.Engine.Report do
     |> Enum.sort()
     |> Enum.each(fn {item, value} -> print(~c"~-20tw -> ~tp~n", [item, value]) end)
   end
+
+  defp inspect_erlang(term), do: ~c"~tw" |> :io_lib.format([term]) |> to_string()
 
   defp print(format, arguments), do: :io.format(format, arguments)
 end

@@ -27,7 +27,7 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  def write(_table, record), do: Signal.abort({:bad_type, record})
+  def write(table, record), do: Signal.abort({:bad_type, table, record})
 
   def delete(table, key) do
     if writable?(table) do
@@ -54,7 +54,7 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  def delete_object(_table, record), do: Signal.abort({:bad_type, record})
+  def delete_object(table, record), do: Signal.abort({:bad_type, table, record})
 
   def update_counter(table, key, increment) when is_integer(increment) do
     if writable?(table) do
@@ -93,5 +93,5 @@ defmodule Remnesia.Engine.Local.Dirty do
        when reason == :not_running or reason == {:no_exists, table},
        do: Signal.abort({:no_exists, item})
 
-  defp refused({:"$error", reason}, _table, _item), do: Signal.abort(reason)
+  defp refused({:"$error", reason}, _table, _item), do: Signal.abort(Signal.reason(reason))
 end

@@ -93,7 +93,7 @@ defmodule Remnesia.Engine.Local.Schema do
         if not is_atom(node), do: Signal.abort({:badarg, table, node})
 
         if table == :schema and node == node(),
-          do: Signal.abort({:active, ~c"Mnesia is running", node}),
+          do: Signal.abort({:combine_error, :schema, ~c"Last replica"}),
           else: Signal.abort({:badarg, table, :unknown})
       end)
     end

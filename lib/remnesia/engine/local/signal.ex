@@ -23,12 +23,12 @@ defmodule Remnesia.Engine.Local.Signal do
     case Wait.lock(txn) do
       :ok -> settle(apply(Native, operation, arguments), operation, arguments)
       :restart -> restart()
-      {:"$error", reason} -> abort(reason)
+      {:"$error", reason} -> abort(reason(reason))
     end
   end
 
   def settle(:"$restart", _operation, _arguments), do: restart()
-  def settle({:"$error", reason}, _operation, _arguments), do: abort(reason)
+  def settle({:"$error", reason}, _operation, _arguments), do: abort(reason(reason))
   def settle(value, _operation, _arguments), do: value
 
   @doc "Leaves the user's function so that the outermost level can run it again."
@@ -47,7 +47,7 @@ defmodule Remnesia.Engine.Local.Signal do
 
   @doc "Leaves as Mnesia's abort does."
   @spec abort(term) :: no_return
-  def abort(reason), do: exit({:aborted, reason(reason)})
+  def abort(reason), do: exit({:aborted, reason})
 
   @spec no_transaction() :: no_return
   def no_transaction, do: exit({:aborted, :no_transaction})

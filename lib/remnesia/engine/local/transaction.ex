@@ -89,9 +89,14 @@ defmodule Remnesia.Engine.Local.Transaction do
         rerun(txn, fun, runs)
 
       {:"$error", reason} ->
-        Native.txn_abort(txn)
-        {:aborted, Signal.reason(reason)}
+        refused(txn, reason)
     end
+  end
+
+  # A commit that is refused may have ended the transaction already.
+  defp refused(txn, reason) do
+    if Native.txn_depth(txn) > 0, do: Native.txn_abort(txn)
+    {:aborted, Signal.reason(reason)}
   end
 
   defp settle_commit(:ok, _txn), do: :ok
@@ -127,8 +132,7 @@ defmodule Remnesia.Engine.Local.Transaction do
           outermost(txn, fun, less(runs))
 
         {:"$error", reason} ->
-          Native.txn_abort(txn)
-          {:aborted, Signal.reason(reason)}
+          refused(txn, reason)
       end
     end
   end
@@ -174,8 +178,7 @@ defmodule Remnesia.Engine.Local.Transaction do
             Signal.restart()
 
           {:"$error", reason} ->
-            Native.txn_abort(txn)
-            {:aborted, Signal.reason(reason)}
+            refused(txn, reason)
         end
     end
   end
