@@ -87,13 +87,18 @@ defmodule Remnesia.Table do
       @doc false
       def __info__, do: @remnesia_info
 
-      {record, struct} =
-        Remnesia.Table.Definition.build_patterns(__MODULE__, @remnesia_attributes)
-
       # Record to struct and back by one match each; Remnesia.Query.Data is the way in, and takes over what is not alike.
+      # It calls the module that the record names, so the name is not looked at again: a struct whose name comes from a
+      # variable is built in half the time, and shares its keys with all others.
+      {record, struct} =
+        Remnesia.Table.Definition.build_patterns({:name, [], __MODULE__}, @remnesia_attributes)
+
       @doc false
       def __load__(unquote(record)), do: unquote(struct)
       def __load__(record), do: Remnesia.Query.Data.load_by_name(record)
+
+      {record, struct} =
+        Remnesia.Table.Definition.build_patterns(__MODULE__, @remnesia_attributes)
 
       @doc false
       def __dump__(unquote(struct)), do: unquote(record)

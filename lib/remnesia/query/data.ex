@@ -27,8 +27,8 @@ defmodule Remnesia.Query.Data do
   @spec load(tuple) :: Table.record()
   def load(record) when is_tuple(record) do
     elem(record, 0).__load__(record)
-  rescue
-    UndefinedFunctionError -> load_by_name(record)
+  catch
+    :error, :undef -> load_by_name(record)
   end
 
   @doc """
@@ -40,8 +40,8 @@ defmodule Remnesia.Query.Data do
   @spec dump(Table.record()) :: tuple
   def dump(%{__struct__: table} = struct) do
     table.__dump__(struct)
-  rescue
-    UndefinedFunctionError -> dump_by_name(struct)
+  catch
+    :error, :undef -> dump_by_name(struct)
   end
 
   @doc false

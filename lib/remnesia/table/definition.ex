@@ -27,15 +27,14 @@ defmodule Remnesia.Table.Definition do
   def struct_fields(attributes), do: [{:__meta__, Remnesia.Table} | attributes]
 
   @doc """
-  The patterns of a record and of its struct over the same variables, as quoted code.
-
-  A function from one to the other is a single match: the attributes are known, so nothing is zipped at run time.
+  The record and the struct over the same variables, as quoted code: a function from one to the other is a single match,
+  since the attributes are known while the table module compiles.
   """
-  @spec build_patterns(module, [atom]) :: {record :: Macro.t(), struct :: Macro.t()}
-  def build_patterns(module, attributes) do
+  @spec build_patterns(name :: Macro.t(), [atom]) :: {record :: Macro.t(), struct :: Macro.t()}
+  def build_patterns(name, attributes) do
     values = Macro.generate_arguments(length(attributes), __MODULE__)
-    fields = [{:__struct__, module}, {:__meta__, Remnesia.Table} | Enum.zip(attributes, values)]
-    {{:{}, [], [module | values]}, {:%{}, [], fields}}
+    fields = [{:__struct__, name}, {:__meta__, Remnesia.Table} | Enum.zip(attributes, values)]
+    {{:{}, [], [name | values]}, {:%{}, [], fields}}
   end
 
   @doc "Splits options into those for the database and our own; the attributes are in neither."
