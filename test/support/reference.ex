@@ -154,11 +154,12 @@ defmodule Remnesia.Reference do
   defp result({:atomic, value}), do: {:ok, value}
   defp result({:aborted, {:throw, value}}), do: throw(value)
 
-  defp result({:aborted, {:badarg, rest} = reason}),
-    do: if(is_list(rest), do: raise(ArgumentError), else: {:error, reason})
-
   defp result({:aborted, {%{__exception__: true} = exception, stacktrace}}),
     do: reraise(exception, stacktrace)
+
+  # A reason like {:badarg, [table, spec]} is taken for an error with its stacktrace too.
+  defp result({:aborted, {:badarg, rest}}) when not is_list(rest), do: raise(ArgumentError)
+  defp result({:aborted, {:badarg, [item | _]}}) when not is_tuple(item), do: raise(ArgumentError)
 
   defp result({:aborted, {error, [{_, _, _, _} | _] = stacktrace} = reason}) do
     case Exception.normalize(:error, error, stacktrace) do

@@ -56,10 +56,7 @@ defmodule Remnesia.Engine.Local.Signal do
   @spec reason(term) :: term
   def reason(:not_running), do: {:node_not_running, node()}
   # No table can have such a name, which Mnesia says before it looks.
-  def reason({:no_exists, table})
-      when not is_atom(table) and not is_tuple(table) and not is_list(table),
-      do: {:bad_type, table}
-
+  def reason({:no_exists, table}) when not is_atom(table), do: {:bad_type, table}
   def reason({:no_exists, :schema}), do: {:bad_type, :schema}
   def reason(reason), do: reason
 end
