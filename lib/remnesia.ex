@@ -1,0 +1,106 @@
+defmodule Remnesia do
+  @moduledoc """
+  Tables in native memory, transactions, and the API of Memento.
+
+      defmodule Blog.Post do
+        use Remnesia.Table, attributes: [:id, :title, :author], index: [:author]
+      end
+
+      Remnesia.Table.create!(Blog.Post)
+
+      Remnesia.transaction!(fn ->
+        Remnesia.Query.write(%Blog.Post{id: 1, title: "Hello", author: :sara})
+        Remnesia.Query.select(Blog.Post, {:==, :author, :sara})
+      end)
+
+  A program that uses Memento keeps its code and says `alias Remnesia, as: Memento`.
+
+    * `Remnesia.Table` defines and creates tables
+    * `Remnesia.Query` reads and writes records
+    * `Remnesia.Transaction` runs functions as transactions
+    * `Remnesia.Schema` is about the database as a whole
+
+  Tables of this version live in RAM on one node.
+  """
+
+  alias Remnesia.{Engine, Table, Transaction}
+
+  require Remnesia.Error
+
+  @doc """
+  Starts the database. Applications that depend on `:remnesia` find it started.
+
+  Returns `:ok` or `{:error, reason}`, with `{:already_started, :remnesia}`.
+
+      iex> Remnesia.start()
+      {:error, {:already_started, :remnesia}}
+  """
+  @spec start() :: :ok | {:error, term}
+  def start, do: Application.start(:remnesia)
+
+  @doc """
+  Stops the database. Its tables, which are in RAM, are gone.
+
+  Returns `:ok` or `{:error, {:not_started, :remnesia}}`.
+  """
+  @spec stop() :: :ok | {:error, term}
+  def stop, do: Application.stop(:remnesia)
+
+  @doc """
+  Connects this node to others that run Remnesia.
+
+  Returns `{:ok, connected}`, which leaves out nodes that cannot be reached, or `{:error, reason}`: clusters are not
+  available in this version, so a node that can be reached is refused with `{:not_available, text}`. Raises
+  `Remnesia.Error` for what is no node.
+
+      iex> Remnesia.add_nodes([])
+      {:ok, []}
+  """
+  @spec add_nodes(node | [node]) :: {:ok, [node]} | {:error, term}
+  def add_nodes(nodes) do
+    nodes = List.wrap(nodes)
+    if not Enum.all?(nodes, &is_atom/1), do: Remnesia.Error.raise("Invalid Node list passed")
+    Engine.change_config(:extra_db_nodes, nodes)
+  end
+
+  @doc """
+  Prints the state of the database.
+  """
+  @spec info() :: :ok
+  def info, do: Engine.info()
+
+  @doc """
+  What the database knows of itself: one item of `:mnesia.system_info/1`, or a list of all of them.
+
+  An unknown item exits with `{:aborted, {:badarg, item}}`, and so do the items this version has no value for: the counters
+  of transactions, held and queued locks, and those about logs and dumps.
+
+      iex> Remnesia.system(:is_running)
+      :yes
+  """
+  @spec system(atom) :: term
+  def system(item \\ :all), do: Engine.system_info(item)
+
+  @doc "Waits for tables, see `Remnesia.Table.wait/2`."
+  @spec wait(Table.name() | [Table.name()], timeout) ::
+          :ok | {:timeout, [Table.name()]} | {:error, term}
+  defdelegate wait(tables, timeout \\ 3000), to: Table
+
+  @doc """
+  Runs the function as a transaction, see `Remnesia.Transaction.execute/2`.
+
+      iex> Remnesia.transaction(fn -> :hello end)
+      {:ok, :hello}
+  """
+  @spec transaction((() -> term)) :: Transaction.result()
+  defdelegate transaction(function), to: Transaction, as: :execute
+
+  @doc """
+  Runs the function as a transaction and returns its value, or raises, see `Remnesia.Transaction.execute!/2`.
+
+      iex> Remnesia.transaction!(fn -> :hello end)
+      :hello
+  """
+  @spec transaction!((() -> term)) :: term | no_return
+  defdelegate transaction!(function), to: Transaction, as: :execute!
+end

@@ -1,0 +1,122 @@
+defmodule Remnesia.Engine do
+  @moduledoc false
+
+  # What the API modules know of the engine: one function for each of Mnesia's, with Mnesia's arguments and answers
+  # (`{:atomic, value} | {:aborted, reason}`, or an exit with `{:aborted, reason}`), so that every door is a thin layer
+  # over the same calls.
+  #
+  # Local is the only engine of this version. A cluster engine will be the second implementation of the callbacks, and
+  # this module the one place that chooses; until then a call costs one jump.
+
+  alias Remnesia.Engine.{Local, Reason, Report}
+  alias Remnesia.Engine.Local.{Dirty, Info, Schema}
+
+  @type table :: atom
+  @type lock :: :read | :write | :sticky_write
+  @type result(value) :: {:atomic, value} | {:aborted, term}
+  @type continuation :: term
+
+  @callback transaction(fun, [term], retries :: term, access :: atom) :: result(term)
+  @callback is_transaction() :: boolean
+  @callback read(table, term, lock) :: [tuple]
+  @callback write(table, tuple, lock) :: :ok
+  @callback delete(table, term, lock) :: :ok
+  @callback delete_object(table, tuple, lock) :: :ok
+  @callback match_object(table, tuple, lock) :: [tuple]
+  @callback select(table, list, lock) :: [term]
+  @callback select(table, list, pos_integer, lock) :: {[term], continuation} | :"$end_of_table"
+  @callback select(continuation) :: {[term], continuation} | :"$end_of_table"
+  @callback index_read(table, term, position :: pos_integer) :: [tuple]
+  @callback all_keys(table) :: [term]
+  @callback first(table) :: term
+  @callback last(table) :: term
+  @callback next(table, term) :: term
+  @callback prev(table, term) :: term
+  @callback last_number(table) :: number | nil
+  @callback lock_table(table, lock) :: :ok
+  @callback lock_record(table, term, lock) :: :ok
+  @callback lock_global(term, lock) :: :ok
+
+  # --- transactions ---
+
+  def transaction(fun), do: Local.transaction(fun, [], :infinity)
+
+  def transaction(fun, arguments) when is_list(arguments),
+    do: Local.transaction(fun, arguments, :infinity)
+
+  def transaction(fun, retries)
+      when retries == :infinity or (is_integer(retries) and retries >= 0),
+      do: Local.transaction(fun, [], retries)
+
+  # What is neither is taken for the arguments, as Mnesia does: the reason shows it.
+  def transaction(fun, other), do: Local.transaction(fun, other, :infinity)
+  def transaction(fun, arguments, retries), do: Local.transaction(fun, arguments, retries)
+
+  # In RAM on one node a commit is everywhere when it is done.
+  def sync_transaction(fun), do: transaction(fun)
+  def sync_transaction(fun, retries), do: transaction(fun, retries)
+  def sync_transaction(fun, arguments, retries), do: transaction(fun, arguments, retries)
+
+  def is_transaction, do: Local.is_transaction()
+
+  @spec abort(term) :: no_return
+  def abort({:aborted, _reason} = reason), do: exit(reason)
+  def abort(reason), do: exit({:aborted, reason})
+
+  # --- access within a transaction ---
+
+  def read(table, key, lock), do: Local.read(table, key, lock)
+  def write(table, record, lock), do: Local.write(table, record, lock)
+  def delete(table, key, lock), do: Local.delete(table, key, lock)
+  def delete_object(table, record, lock), do: Local.delete_object(table, record, lock)
+  def match_object(table, pattern, lock), do: Local.match_object(table, pattern, lock)
+  def select(table, spec, lock), do: Local.select(table, spec, lock)
+  def select(table, spec, limit, lock), do: Local.select(table, spec, limit, lock)
+  def select(continuation), do: Local.select(continuation)
+  def index_read(table, value, position), do: Local.index_read(table, value, position)
+  def all_keys(table), do: Local.all_keys(table)
+  def first(table), do: Local.first(table)
+  def last(table), do: Local.last(table)
+  def next(table, key), do: Local.next(table, key)
+  def prev(table, key), do: Local.prev(table, key)
+  def last_number(table), do: Local.last_number(table)
+  def lock_table(table, lock), do: Local.lock_table(table, lock)
+  def lock_record(table, key, lock), do: Local.lock_record(table, key, lock)
+  def lock_global(term, lock), do: Local.lock_global(term, lock)
+
+  # --- access without one: no locks, committed data, atomic per call ---
+
+  def dirty_read(table, key), do: Dirty.read(table, key)
+  def dirty_write(table, record), do: Dirty.write(table, record)
+  def dirty_delete(table, key), do: Dirty.delete(table, key)
+  def dirty_delete_object(table, record), do: Dirty.delete_object(table, record)
+  def dirty_update_counter(table, key, increment), do: Dirty.update_counter(table, key, increment)
+  def dirty_select(table, spec), do: Dirty.select(table, spec)
+  def dirty_all_keys(table), do: Dirty.all_keys(table)
+
+  # --- schema ---
+
+  def create_table(table, options), do: Schema.create_table(table, options)
+  def delete_table(table), do: Schema.delete_table(table)
+  def clear_table(table), do: Schema.clear_table(table)
+  def add_table_copy(table, node, type), do: Schema.add_table_copy(table, node, type)
+  def del_table_copy(table, node), do: Schema.del_table_copy(table, node)
+  def move_table_copy(table, from, to), do: Schema.move_table_copy(table, from, to)
+
+  def change_table_copy_type(table, node, type),
+    do: Schema.change_table_copy_type(table, node, type)
+
+  def wait_for_tables(tables, timeout), do: Schema.wait_for_tables(tables, timeout)
+  def create_schema(nodes), do: Schema.create_schema(nodes)
+  def delete_schema(nodes), do: Schema.delete_schema(nodes)
+  def change_config(key, value), do: Schema.change_config(key, value)
+
+  # --- information ---
+
+  def table_info(table, item), do: Info.table(table, item)
+  def system_info(item), do: Info.system(item)
+  def info, do: Report.info()
+  def schema, do: Report.schema()
+  def schema(table), do: Report.schema(table)
+  def error_description(reason), do: Reason.describe(reason)
+end

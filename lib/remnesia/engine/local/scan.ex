@@ -1,0 +1,87 @@
+defmodule Remnesia.Engine.Local.Scan do
+  @moduledoc false
+
+  # A scan comes in slices of about a millisecond, so that none holds a scheduler; this loops over them. Slices are kept
+  # as a list of lists until the end, so collecting stays linear.
+  #
+  # A scan with a limit stops at a continuation. It has the ten fields of Mnesia's, which programs match on, and is
+  # otherwise opaque: the native continuation, or :done when the scan had reached its end with the last chunk.
+
+  alias Remnesia.Engine.Local.Signal
+  alias Remnesia.Native
+
+  @type continuation :: tuple
+
+  @doc "All that the scan finds. The first answer came from the operation itself."
+  @spec all(term, atom, [term]) :: [term]
+  def all(answer, operation, [ctx | _] = arguments) do
+    case settle(answer, operation, arguments) do
+      {:done, list} -> list
+      {:slice, list, continuation} -> rest(continuation, ctx, [list])
+    end
+  end
+
+  defp rest(continuation, ctx, lists) do
+    case next(ctx, continuation) do
+      {:done, list} -> join([list | lists])
+      {:slice, list, continuation} -> rest(continuation, ctx, [list | lists])
+    end
+  end
+
+  @doc "One chunk: the records and where to go on, or the end."
+  @spec chunk(term, atom, [term], continuation) :: {[term], continuation} | :"$end_of_table"
+  def chunk(answer, operation, [ctx | _] = arguments, template) do
+    case settle(answer, operation, arguments) do
+      {:slice, list, native} -> chunk_rest(native, ctx, [list], template)
+      slice -> finish_chunk(slice, [], template)
+    end
+  end
+
+  defp chunk_rest(native, ctx, lists, template) do
+    case next(ctx, native) do
+      {:slice, list, native} -> chunk_rest(native, ctx, [list | lists], template)
+      slice -> finish_chunk(slice, lists, template)
+    end
+  end
+
+  defp finish_chunk({:limit, list, native}, lists, template),
+    do: {join([list | lists]), put_elem(template, 5, native)}
+
+  defp finish_chunk({:done, list}, lists, template) do
+    case join([list | lists]) do
+      [] -> :"$end_of_table"
+      records -> {records, put_elem(template, 5, :done)}
+    end
+  end
+
+  @doc "A continuation that has not begun: Mnesia's fields, tab tid node storage cont written spec type orig."
+  @spec template(term, term, term, term) :: continuation
+  def template(ctx, table, spec, kind),
+    do: {:mnesia_select, table, ctx, node(), :ram_copies, :done, [], kind, :undefined, spec}
+
+  @doc "The chunk after a continuation."
+  @spec continue(term, term) :: {[term], continuation} | :"$end_of_table"
+  def continue(_ctx, :"$end_of_table"), do: :"$end_of_table"
+
+  def continue(ctx, {:mnesia_select, _, ctx, _, _, :done, _, _, _, _}), do: :"$end_of_table"
+
+  def continue(ctx, {:mnesia_select, _, ctx, _, _, native, _, _, _, _} = template) do
+    chunk(Native.select_next(ctx, native), :select_next, [ctx, native], template)
+  end
+
+  def continue(_ctx, {:mnesia_select, _, _, _, _, _, _, _, _, _}),
+    do: Signal.abort(:wrong_transaction)
+
+  def continue(_ctx, other), do: Signal.abort({:badarg, other})
+
+  defp next(ctx, native), do: settle(Native.select_next(ctx, native), :select_next, [ctx, native])
+
+  defp settle(answer, _operation, _arguments)
+       when is_tuple(answer) and elem(answer, 0) != :"$error",
+       do: answer
+
+  defp settle(answer, operation, arguments), do: Signal.settle(answer, operation, arguments)
+
+  defp join([list]), do: list
+  defp join(lists), do: lists |> :lists.reverse() |> :lists.append()
+end

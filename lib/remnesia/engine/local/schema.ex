@@ -1,0 +1,274 @@
+defmodule Remnesia.Engine.Local.Schema do
+  @moduledoc false
+
+  # Schema changes. Each is a transaction of its own that first locks the schema, so two changes never interleave, and is
+  # refused inside another one. Tables of this version are in RAM on this node: what would need a disc or another node
+  # gets the answer Mnesia gives where there is none, or, where Mnesia could do it, an error that says so.
+
+  import Remnesia.Engine.Local.Transaction, only: [current: 0]
+
+  alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local.{Access, Signal, Transaction}
+  alias Remnesia.Native
+
+  @no_disc "durability is not available in this version of Remnesia: tables live in RAM"
+  @no_cluster "clusters are not available in this version of Remnesia: tables live on one node"
+
+  def create_table(table, options) when is_list(options) do
+    change(fn _txn ->
+      cstruct = Cstruct.read!(table, options)
+
+      if table == :schema or Native.table_props(table) != :error,
+        do: Signal.abort({:already_exists, table})
+
+      cstruct |> Cstruct.check!() |> Cstruct.check_replicas!() |> create()
+    end)
+  end
+
+  def create_table(table, options), do: {:aborted, {:badarg, table, options}}
+
+  defp create(cstruct) do
+    %{name: name, type: type, record_name: record_name, access_mode: mode} = cstruct
+
+    case Native.table_create(
+           name,
+           type,
+           Cstruct.arity(cstruct),
+           record_name,
+           Cstruct.positions(cstruct),
+           cstruct
+         ) do
+      :ok -> Access.put(name, mode)
+      {:"$error", reason} -> Signal.abort(reason)
+    end
+  end
+
+  def delete_table(:schema), do: change(fn _txn -> Signal.abort({:bad_type, :schema}) end)
+
+  def delete_table(table) do
+    change(fn txn ->
+      existing!(table, {:no_exists, table})
+      writable!(table)
+      Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+    end)
+  end
+
+  # Unlike the other changes this one aborts the transaction it is called in.
+  def clear_table(table) do
+    if Transaction.inside?(), do: Signal.abort(:nested_transaction)
+
+    Transaction.run(
+      fn ->
+        txn = current()
+        if table == :schema, do: Signal.abort({:bad_type, :schema})
+        existing!(table, {:no_exists, table})
+        writable!(table)
+        Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
+      end,
+      :infinity
+    )
+  end
+
+  def add_table_copy(table, node, type) do
+    change(fn _txn ->
+      if not (is_atom(table) and is_atom(node)), do: Signal.abort({:badarg, table, node})
+      copies = existing!(table, {:no_exists, {table, :cstruct}})
+
+      cond do
+        node in nodes(copies) -> Signal.abort({:already_exists, table, node})
+        storage?(type) -> Signal.abort({:not_active, table, node})
+        true -> Signal.abort({:badarg, table, type})
+      end
+    end)
+  end
+
+  # The last copy takes the table with it.
+  def del_table_copy(table, node) do
+    if is_atom(table) and table != :schema and node == node() do
+      with {:aborted, {:no_exists, ^table}} <- delete_table(table),
+           do: {:aborted, {:no_exists, {table, :cstruct}}}
+    else
+      change(fn _txn ->
+        existing!(table, {:no_exists, {table, :cstruct}})
+        if not is_atom(node), do: Signal.abort({:badarg, table, node})
+
+        if table == :schema and node == node(),
+          do: Signal.abort({:combine_error, :schema, ~c"Last replica"}),
+          else: Signal.abort({:badarg, table, :unknown})
+      end)
+    end
+  end
+
+  def move_table_copy(table, from, to) do
+    change(fn _txn ->
+      cond do
+        not (is_atom(table) and is_atom(from) and is_atom(to)) ->
+          Signal.abort({:badarg, table, from, to})
+
+        table == :schema ->
+          Signal.abort({:bad_type, :schema})
+
+        true ->
+          :ok
+      end
+
+      copies = nodes(existing!(table, {:no_exists, table}))
+
+      cond do
+        to in copies -> Signal.abort({:already_exists, table, to})
+        from in copies -> Signal.abort({:not_active, :schema, to})
+        true -> Signal.abort({:not_active, table, from})
+      end
+    end)
+  end
+
+  def change_table_copy_type(table, node, type) do
+    change(fn _txn ->
+      copies = existing!(table, {:no_exists, table})
+
+      cond do
+        not is_atom(node) ->
+          Signal.abort({:badarg, table, node})
+
+        not storage?(type) ->
+          Signal.abort({:bad_type, {:storage_type, type}})
+
+        node not in nodes(copies) ->
+          Signal.abort({:badarg, table, :unknown})
+
+        type == :ram_copies ->
+          Signal.abort({:already_exists, table, node, type})
+
+        table == :schema and type == :disc_only_copies ->
+          Signal.abort({:bad_type, :schema, {type, [node]}})
+
+        table == :schema ->
+          Signal.abort({:not_available, @no_disc})
+
+        type == :disc_only_copies and copies.type == :ordered_set ->
+          Signal.abort({:bad_type, table, {:not_supported, :ordered_set, type}})
+
+        true ->
+          Signal.abort({:has_no_disc, node})
+      end
+    end)
+  end
+
+  # --- the schema on disc, other nodes ---
+
+  def create_schema(nodes) when is_list(nodes),
+    do: {:error, refuse(nodes, {:not_available, @no_disc})}
+
+  def create_schema(nodes), do: {:error, {:badarg, nodes}}
+
+  def delete_schema(nodes) when is_list(nodes) do
+    cond do
+      Enum.any?(nodes, &(&1 != node())) ->
+        {:error, {~c"All nodes not running", Enum.reject(nodes, &(&1 == node()))}}
+
+      Native.running() ->
+        {:error, {~c"Mnesia is not stopped everywhere", nodes}}
+
+      # There is none: nothing is on disc.
+      true ->
+        :ok
+    end
+  end
+
+  def delete_schema(nodes), do: {:error, {:badarg, nodes}}
+
+  # A running node has its schema, in RAM, as Mnesia answers it.
+  defp refuse(nodes, reason) do
+    case Enum.find(nodes, &(&1 != node())) do
+      nil -> {node(), if(Native.running(), do: {:already_exists, node()}, else: reason)}
+      other -> {other, {~c"All nodes not running", other, :nodedown}}
+    end
+  end
+
+  def change_config(:extra_db_nodes, nodes) when is_list(nodes) do
+    {here, others} = Enum.split_with(nodes, &(&1 == node()))
+
+    cond do
+      not Native.running() -> {:error, {:node_not_running, node()}}
+      Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:error, {:not_available, @no_cluster}}
+      true -> {:ok, here}
+    end
+  end
+
+  def change_config(:extra_db_nodes, nodes), do: {:error, {:badarg, :extra_db_nodes, nodes}}
+  def change_config(key, _value), do: {:error, {:badarg, key}}
+
+  # --- waiting for tables ---
+
+  # A table is ready when it is created, so what is waited for is its creation, which nobody announces: a process that
+  # waits looks again every few milliseconds.
+  @poll 10
+
+  def wait_for_tables(tables, timeout)
+      when is_list(tables) and (timeout == :infinity or (is_integer(timeout) and timeout >= 0)) do
+    deadline = if timeout == :infinity, do: :infinity, else: now() + timeout
+    wait(tables, deadline)
+  end
+
+  def wait_for_tables(tables, timeout), do: {:error, {:badarg, tables, timeout}}
+
+  defp wait(tables, deadline) do
+    missing = Enum.reject(tables, &(&1 == :schema or Native.table_props(&1) != :error))
+
+    cond do
+      not Native.running() -> {:error, {:node_not_running, node()}}
+      missing == [] -> :ok
+      deadline != :infinity and now() >= deadline -> {:timeout, missing}
+      true -> pause(missing, deadline)
+    end
+  end
+
+  defp pause(tables, deadline) do
+    Process.sleep(
+      if deadline == :infinity, do: @poll, else: min(@poll, deadline - now()) |> max(0)
+    )
+
+    wait(tables, deadline)
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  # --- helpers ---
+
+  defp change(fun) do
+    if Transaction.inside?() do
+      {:aborted, :nested_transaction}
+    else
+      Transaction.run(
+        fn ->
+          txn = current()
+
+          Signal.settle(Native.lock_global(txn, :schema, :write), :lock_global, [
+            txn,
+            :schema,
+            :write
+          ])
+
+          fun.(txn)
+        end,
+        :infinity
+      )
+    end
+  end
+
+  defp existing!(:schema, _reason), do: %Cstruct{name: :schema, ram_copies: [node()]}
+
+  defp existing!(table, reason) do
+    case Native.table_props(table) do
+      {:ok, cstruct} -> cstruct
+      :error -> Signal.abort(reason)
+    end
+  end
+
+  defp writable!(table),
+    do: if(Access.read_only?(table), do: Signal.abort({:no_exists, table}), else: :ok)
+
+  defp nodes(cstruct), do: cstruct.ram_copies ++ cstruct.disc_copies ++ cstruct.disc_only_copies
+
+  defp storage?(type), do: type in [:ram_copies, :disc_copies, :disc_only_copies]
+end

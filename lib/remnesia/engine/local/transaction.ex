@@ -1,0 +1,194 @@
+defmodule Remnesia.Engine.Local.Transaction do
+  @moduledoc false
+
+  # The loop around the user's function.
+  #
+  # Each process has one native transaction object for its life, cached in its process dictionary: a new one per
+  # transaction would cost more than a read. It belongs to this process alone; a process that is spawned inside a
+  # transaction starts with an empty dictionary and so is outside. Killed at any point, the process leaves nothing
+  # behind: the native side monitors it.
+  #
+  # What must hold:
+  #
+  #   * every txn_begin is followed by one txn_commit or txn_abort of that level, however the function ends;
+  #   * a restart (a lock conflict decided against us) reruns the outermost function, also when the function caught the
+  #     exit and went on, aborted, raised or threw: its outcome rests on reads that no longer hold;
+  #   * the loop is tail recursive: a function that is rerun a million times leaves no stack.
+
+  alias Remnesia.Engine.Local.{Signal, Wait}
+  alias Remnesia.Native
+
+  @key :"$remnesia_transaction"
+
+  @type runs :: pos_integer | :infinity
+  @type result :: {:atomic, term} | {:aborted, term}
+
+  @doc "The process's transaction object, or `:undefined` before its first transaction. One dictionary lookup."
+  defmacro current, do: quote(do: :erlang.get(unquote(@key)))
+
+  @doc "True within the function of a transaction."
+  @spec inside?() :: boolean
+  def inside? do
+    case :erlang.get(@key) do
+      :undefined -> false
+      txn -> Native.txn_depth(txn) > 0
+    end
+  end
+
+  @doc "Runs the function as a transaction, at most `runs` times when it is the outermost one."
+  @spec run((() -> term), runs) :: result
+  def run(fun, runs) do
+    case :erlang.get(@key) do
+      :undefined ->
+        first(fun, runs)
+
+      txn ->
+        case Native.txn_begin(txn) do
+          1 -> outermost(txn, fun, runs)
+          depth when is_integer(depth) -> nested(txn, fun)
+          {:"$error", _reason} -> first(fun, runs)
+        end
+    end
+  end
+
+  # The first transaction of the process, or the first after the database was stopped and started.
+  defp first(fun, runs) do
+    with txn when is_reference(txn) <- Native.txn_new(),
+         1 <- Native.txn_begin(txn) do
+      :erlang.put(@key, txn)
+      outermost(txn, fun, runs)
+    else
+      {:"$error", reason} ->
+        :erlang.erase(@key)
+        {:aborted, Signal.reason(reason)}
+    end
+  end
+
+  defp outermost(txn, fun, runs) do
+    try do
+      fun.()
+    catch
+      kind, reason ->
+        failed(txn, fun, runs, kind, reason, __STACKTRACE__)
+    else
+      value ->
+        case Native.txn_commit(txn) do
+          :ok -> {:atomic, value}
+          signal -> commit(signal, txn, fun, runs, value)
+        end
+    end
+  end
+
+  # A large commit is applied in slices. Before the commit point it may still have to wait or to give way.
+  defp commit(signal, txn, fun, runs, value) do
+    case settle_commit(signal, txn) do
+      :ok ->
+        {:atomic, value}
+
+      :restart ->
+        rerun(txn, fun, runs)
+
+      {:"$error", reason} ->
+        refused(txn, reason)
+    end
+  end
+
+  # A commit that is refused may have ended the transaction already.
+  defp refused(txn, reason) do
+    if Native.txn_depth(txn) > 0, do: Native.txn_abort(txn)
+    {:aborted, Signal.reason(reason)}
+  end
+
+  defp settle_commit(:ok, _txn), do: :ok
+  defp settle_commit(:"$more", txn), do: settle_commit(Native.txn_commit(txn), txn)
+  defp settle_commit(:"$restart", _txn), do: :restart
+  defp settle_commit({:"$error", _reason} = error, _txn), do: error
+
+  defp settle_commit(:"$wait", txn) do
+    case Wait.lock(txn) do
+      :ok -> settle_commit(Native.txn_commit(txn), txn)
+      other -> other
+    end
+  end
+
+  defp failed(txn, fun, runs, kind, reason, stacktrace) do
+    if Signal.doomed?() do
+      rerun(txn, fun, runs)
+    else
+      Native.txn_abort(txn)
+      {:aborted, outcome(kind, reason, stacktrace)}
+    end
+  end
+
+  defp rerun(txn, fun, runs) do
+    Signal.forget_doom()
+
+    if runs == 1 do
+      Native.txn_abort(txn)
+      {:aborted, :nomore}
+    else
+      case again(txn) do
+        :ok ->
+          outermost(txn, fun, less(runs))
+
+        {:"$error", reason} ->
+          refused(txn, reason)
+      end
+    end
+  end
+
+  defp less(:infinity), do: :infinity
+  defp less(runs), do: runs - 1
+
+  # Gives up all locks and waits, holding nothing, for the one that was lost.
+  defp again(txn) do
+    case Native.txn_restart(txn) do
+      :ok ->
+        :ok
+
+      :"$wait" ->
+        case Wait.lock(txn) do
+          :restart -> again(txn)
+          done -> done
+        end
+
+      {:"$error", _reason} = error ->
+        error
+    end
+  end
+
+  defp nested(txn, fun) do
+    try do
+      fun.()
+    catch
+      kind, reason ->
+        Native.txn_abort(txn)
+        # Only the outermost function can be rerun.
+        if Signal.doomed?(),
+          do: Signal.restart(),
+          else: {:aborted, outcome(kind, reason, __STACKTRACE__)}
+    else
+      value ->
+        case settle_commit(Native.txn_commit(txn), txn) do
+          :ok ->
+            {:atomic, value}
+
+          :restart ->
+            Native.txn_abort(txn)
+            Signal.restart()
+
+          {:"$error", reason} ->
+            refused(txn, reason)
+        end
+    end
+  end
+
+  # How Mnesia names what ended a function.
+  defp outcome(:throw, value, _stacktrace), do: {:throw, value}
+  defp outcome(:error, reason, stacktrace), do: unwrap({reason, stacktrace})
+  defp outcome(:exit, reason, _stacktrace), do: unwrap(reason)
+
+  defp unwrap({:aborted, reason}), do: reason
+  defp unwrap({:abort, reason}), do: reason
+  defp unwrap(reason), do: reason
+end

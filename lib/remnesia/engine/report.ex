@@ -1,0 +1,87 @@
+defmodule Remnesia.Engine.Report do
+  @moduledoc false
+
+  # What info/0 and schema/0,1 print: Mnesia's layout, since programs read it ("Directory ... is used").
+
+  alias Remnesia.Engine.Local.Info
+  alias Remnesia.Native
+
+  @doc "The state of the system, printed."
+  @spec info() :: :ok
+  def info do
+    running = Info.system(:is_running) == :yes
+    if running, do: active_tables()
+
+    print(~c"===> System info in version ~tp, debug level = ~w <===~n", [
+      Info.system(:version),
+      Info.system(:debug)
+    ])
+
+    print(~c"~w. Directory ~tp is ~tsused.~n", [
+      Info.system(:schema_location),
+      Info.system(:directory),
+      ~c"NOT "
+    ])
+
+    print(~c"use fallback at restart = ~w~n", [Info.system(:fallback_activated)])
+    print(~c"running db nodes   = ~tw~n", [Info.system(:running_db_nodes)])
+
+    print(~c"stopped db nodes   = ~tw ~n", [
+      Info.system(:db_nodes) -- Info.system(:running_db_nodes)
+    ])
+
+    if running, do: storage()
+    :ok
+  end
+
+  defp active_tables do
+    print(~c"---> Active tables <--- ~n", [])
+
+    for table <- Info.system(:tables) do
+      name = table |> inspect_erlang() |> String.pad_trailing(15)
+      arguments = [name, Info.table(table, :size), Info.table(table, :memory)]
+      print(~c"~ts: with ~-8w records occupying ~-8w words of mem~n", arguments)
+    end
+  end
+
+  defp storage do
+    tables = Enum.sort(Info.system(:tables))
+    print(~c"master node tables = ~tw~n", [Info.system(:master_node_tables)])
+    print(~c"remote             = ~tw~n", [[]])
+    print(~c"ram_copies         = ~tw~n", [tables])
+    print(~c"disc_copies        = ~tw~n", [[]])
+    print(~c"disc_only_copies   = ~tw~n", [[]])
+    print(~c"~tw = ~tw~n", [[{node(), :ram_copies}], tables])
+  end
+
+  @doc "The definition of every table, printed, the schema's first."
+  @spec schema() :: :ok | no_return
+  def schema do
+    if not Native.running(), do: exit({:aborted, {:node_not_running, node()}})
+    tables = Info.system(:tables)
+    Enum.each([:schema | List.delete(tables, :schema)], &schema/1)
+  end
+
+  @doc "The definition of one table, printed."
+  @spec schema(atom) :: :ok | no_return
+  def schema(table) do
+    if not Native.running(), do: exit({:aborted, {:no_exists, table, :all}})
+    print(~c"-- Properties for ~tw table --- ~n", [table])
+    if table in Info.system(:tables), do: properties(table)
+    print(~c"~n", [])
+  end
+
+  # Mnesia prints the type by an older name, and leaves the cstruct out.
+  defp properties(table) do
+    table
+    |> Info.table(:all)
+    |> Enum.map(fn {item, value} -> {if(item == :type, do: :setorbag, else: item), value} end)
+    |> List.keydelete(:cstruct, 0)
+    |> Enum.sort()
+    |> Enum.each(fn {item, value} -> print(~c"~-20tw -> ~tp~n", [item, value]) end)
+  end
+
+  defp inspect_erlang(term), do: ~c"~tw" |> :io_lib.format([term]) |> to_string()
+
+  defp print(format, arguments), do: :io.format(format, arguments)
+end

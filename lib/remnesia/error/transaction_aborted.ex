@@ -1,0 +1,20 @@
+defmodule Remnesia.TransactionAborted do
+  @moduledoc """
+  Raised by the bang functions for a transaction that was given up with `Remnesia.Transaction.abort/1`.
+  """
+
+  defexception [:message]
+
+  @type t :: %__MODULE__{message: String.t()}
+
+  @doc "Raises the exception for the reason given to `abort`. A macro; needs `require Remnesia.TransactionAborted`."
+  defmacro raise(reason) do
+    quote do:
+            Kernel.raise(Remnesia.TransactionAborted,
+              message: Remnesia.TransactionAborted.text(unquote(reason))
+            )
+  end
+
+  @doc false
+  def text(reason), do: "Transaction aborted with: #{inspect(reason)}"
+end

@@ -1,0 +1,62 @@
+defmodule Remnesia.Native do
+  @moduledoc false
+
+  # The stubs of native/nif, one line each and nothing else: what each call takes and answers is "The NIF contract" in
+  # docs/design.md. Only Remnesia.Engine.Local and its files call this module.
+
+  # Compiling must not load the library: it may not be built yet.
+  @compile {:autoload, false}
+  @on_load :load
+
+  @doc false
+  def load, do: :erlang.load_nif(to_charlist(path()), 0)
+
+  @doc "Where the library is looked for, without its extension."
+  def path, do: Path.join([:code.priv_dir(:remnesia), "native", "remnesia_nif"])
+
+  def db_start, do: stub()
+  def db_stop, do: stub()
+  def running, do: stub()
+
+  def tables, do: stub()
+  def table_create(_name, _type, _arity, _record_name, _index, _props), do: stub()
+  def table_delete(_txn, _name), do: stub()
+  def table_clear(_txn, _name), do: stub()
+  def table_props(_name), do: stub()
+  def table_put_props(_name, _props), do: stub()
+  def table_size(_name), do: stub()
+  def table_memory(_name), do: stub()
+  def table_check(_name), do: stub()
+
+  def txn_new, do: stub()
+  def txn_begin(_txn), do: stub()
+  def txn_commit(_txn), do: stub()
+  def txn_abort(_txn), do: stub()
+  def txn_restart(_txn), do: stub()
+  def txn_wait(_txn, _ref), do: stub()
+  def txn_depth(_txn), do: stub()
+  def commit_wait(_name, _key, _ref), do: stub()
+
+  def lock_table(_txn, _name, _kind), do: stub()
+  def lock_record(_txn, _name, _key, _kind), do: stub()
+  def lock_global(_txn, _term, _kind), do: stub()
+
+  def read(_ctx, _name, _key, _kind), do: stub()
+  def write(_ctx, _name, _record, _kind), do: stub()
+  def delete(_ctx, _name, _key), do: stub()
+  def delete_object(_ctx, _name, _record), do: stub()
+  def update_counter(_name, _key, _incr), do: stub()
+
+  def index_read(_ctx, _name, _value, _position), do: stub()
+  def select(_ctx, _name, _spec, _kind, _limit), do: stub()
+  def select_next(_ctx, _continuation), do: stub()
+  def select_plan(_name, _spec), do: stub()
+  def all_keys(_ctx, _name), do: stub()
+  def first(_ctx, _name), do: stub()
+  def last(_ctx, _name), do: stub()
+  def next(_ctx, _name, _key), do: stub()
+  def prev(_ctx, _name, _key), do: stub()
+  def last_number(_ctx, _name), do: stub()
+
+  defp stub, do: :erlang.nif_error(:nif_not_loaded)
+end

@@ -1,0 +1,379 @@
+defmodule Remnesia.Query do
+  @moduledoc """
+  Reads and writes the records of a table, inside a transaction.
+
+      Remnesia.transaction(fn ->
+        Remnesia.Query.write(%Movie{id: 1, title: "Rush", year: 2013})
+        Remnesia.Query.read(Movie, 1)
+      end)
+
+  Outside of a transaction every function here exits with `{:aborted, :no_transaction}`.
+
+  ## Which function
+
+    * one record by its key: `read/3`; all records of a key of a bag: `read_all/3`
+    * records that have given values: `match/3`, which uses the key and the indexes
+    * records that fulfil conditions: `select/3`; a whole match specification: `select_raw/3`
+    * many records, a few at a time: `stream/3`, or `select_raw/3` with `:limit` and `select_continue/2`
+    * keys alone, or in their order: `all_keys/1`, `first/1`, `next/2`, `last/1`, `prev/2`
+
+  ## Options
+
+    * `:lock` - the lock that is taken, see `t:lock/0`. Reading functions default to `:read`, writing ones to `:write`. An
+      unknown lock fails the transaction with `{:bad_type, table, lock}`.
+    * `:limit` - the size of a chunk of results. Defaults to `nil`: all of them at once.
+    * `:coerce` - whether results are made structs. Defaults to `true`.
+
+  What the database refuses fails the transaction: an unknown table with `{:no_exists, table}`, and so on.
+  """
+
+  alias Remnesia.Engine
+  alias Remnesia.Query.{Data, Spec}
+  alias Remnesia.Table
+  alias Remnesia.Table.Definition
+
+  require Remnesia.Error
+
+  @typedoc """
+  A lock. `:read` locks are shared, `:write` locks are exclusive. `:sticky_write` is a write lock that a cluster keeps
+  at the node for its next transaction; on one node it is a write lock.
+  """
+  @type lock :: :read | :write | :sticky_write
+
+  @typedoc "Options; see the module's documentation for what they mean and each function for those it knows."
+  @type options :: [lock: lock, limit: pos_integer | nil, coerce: boolean]
+
+  @typedoc "Where a search with a limit goes on. Valid within the transaction that began it."
+  @type continuation :: term
+
+  @typedoc "A condition of `select/3`, see there."
+  @type guard :: tuple
+
+  @doc """
+  The record with this key, or `nil`. Of a bag it is the first one; `read_all/3` answers the others too.
+
+  Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.read(Example.Movie, 2).title end)
+      "Jaws"
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.read(Example.Movie, 99, lock: :write) end)
+      nil
+  """
+  @spec read(Table.name(), term, options) :: Table.record() | nil
+  def read(table, key, options \\ []) do
+    case Engine.read(table, key, lock(options, :read)) do
+      [record | _] -> Data.load(record)
+      [] -> nil
+    end
+  end
+
+  @doc """
+  All records with this key, in the order they were written: several for a bag, at most one otherwise.
+
+  Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn -> length(Remnesia.Query.read_all(Example.Email, 2)) end)
+      2
+  """
+  @spec read_all(Table.name(), term, options) :: [Table.record()]
+  def read_all(table, key, options \\ []),
+    do: load_all(Engine.read(table, key, lock(options, :read)))
+
+  @doc """
+  Writes the record and returns it. In a set it replaces the record with the same key.
+
+  A record whose key is `nil` gets the next number if the table has autoincrement: the greatest numeric key plus one, or
+  1. Otherwise a `nil` key raises `Remnesia.Error`.
+
+  Knows the option `:lock`, `:write` or `:sticky_write`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn ->
+      ...>   Remnesia.Query.write(struct!(Example.Movie, title: "Ronin", year: 1998)).id
+      ...> end)
+      4
+  """
+  @spec write(Table.record(), options) :: Table.record()
+  def write(%{__struct__: table} = struct, options \\ []) do
+    record = Data.dump(struct)
+
+    if elem(record, 1) == nil do
+      write_next(table, struct, record, options)
+    else
+      :ok = Engine.write(table, record, lock(options, :write))
+      struct
+    end
+  end
+
+  defp write_next(table, struct, record, options) do
+    if not Definition.has_autoincrement?(table) do
+      Remnesia.Error.raise(
+        "Remnesia records cannot have a nil primary key unless autoincrement is enabled"
+      )
+    end
+
+    key = (Engine.last_number(table) || 0) + 1
+    :ok = Engine.write(table, put_elem(record, 1, key), lock(options, :write))
+    Map.put(struct, table.__info__().primary_key, key)
+  end
+
+  @doc """
+  All records of the table, in key order for an `:ordered_set`.
+
+  Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn -> Enum.map(Remnesia.Query.all(Example.Movie), & &1.id) end)
+      [1, 2, 3]
+  """
+  @spec all(Table.name(), options) :: [Table.record()]
+  def all(table, options \\ []) do
+    load_all(Engine.match_object(table, table.__info__().query_base, lock(options, :read)))
+  end
+
+  @doc """
+  The records that have the values of the pattern: a tuple of a value, or `:_` for any, for each attribute.
+
+  Raises `Remnesia.Error` if the tuple is not as long as the list of attributes. Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn ->
+      ...>   Enum.map(Remnesia.Query.match(Example.Movie, {:_, :_, 1975, :_}), & &1.title)
+      ...> end)
+      ["Jaws"]
+  """
+  @spec match(Table.name(), tuple, options) :: [Table.record()]
+  def match(table, pattern, options \\ []) when is_tuple(pattern) do
+    if tuple_size(pattern) != table.__info__().size do
+      Remnesia.Error.raise("Match Pattern length is not equal to the no. of attributes")
+    end
+
+    load_all(Engine.match_object(table, Tuple.insert_at(pattern, 0, table), lock(options, :read)))
+  end
+
+  @doc """
+  The records that fulfil all guards.
+
+  A guard is a tuple of an operator and its operands, which are attributes, values or guards:
+
+    * comparison - `:==`, `:!=`, `:<`, `:<=`, `:>`, `:>=`, and `:===`, `:!==` that tell 5 from 5.0
+    * logic - `:and`, `:or`, `:xor` with two operands, `:not` with one
+    * tests with one operand - `:is_nil`, `:is_atom`, `:is_binary`, `:is_boolean`, `:is_float`, `:is_integer`, `:is_list`,
+      `:is_map`, `:is_number`, `:is_tuple` and the others of a match specification
+    * arithmetic - `:+`, `:-`, `:*`, `:div`, `:rem` and the others of a match specification
+
+  An atom that is an attribute's name means the attribute, on either side. A tuple as a value is written
+  `{:const, tuple}`. An unknown operator raises `ArgumentError`.
+
+  Knows the options `:lock`, `:limit` and `:coerce`, see `select_raw/3`.
+
+  ## Examples
+
+      iex> guards = [{:>=, :year, 1990}, {:or, {:==, :director, "Ron Howard"}, {:==, :title, "Jaws"}}]
+      iex> Remnesia.transaction!(fn -> Enum.map(Remnesia.Query.select(Example.Movie, guards), & &1.id) end)
+      [3]
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.select(Example.Movie, {:not, {:is_integer, :year}}) end)
+      []
+  """
+  @spec select(Table.name(), guard | [guard], options) ::
+          [Table.record()] | [term] | {[term], continuation} | :"$end_of_table"
+  def select(table, guards, options \\ []), do: select_raw(table, spec(table, guards), options)
+
+  defp spec(table, guards) do
+    %{query_map: variables, query_base: head} = table.__info__()
+    [{head, Spec.build(guards, variables), [:"$_"]}]
+  end
+
+  @doc """
+  The results of a match specification, as in `:ets.select/2`, over records as tuples `{table, value, ...}`.
+
+  `table.__info__().query_base` is a head that binds attribute n to `:"$n"`. Results that are not whole records need
+  `coerce: false`. A specification that is none raises `ArgumentError`.
+
+  With `:limit` only the first chunk is returned: as structs, or with `coerce: false` as `{results, continuation}` for
+  `select_continue/2`, or `:"$end_of_table"` when there is none.
+
+  Knows the options `:lock`, `:limit` and `:coerce`.
+
+  ## Examples
+
+      iex> spec = [{{Example.Movie, :_, :"$1", :"$2", :_}, [{:<, :"$2", 1990}], [:"$1"]}]
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.select_raw(Example.Movie, spec, coerce: false) end)
+      ["Jaws"]
+  """
+  @spec select_raw(Table.name(), list, options) ::
+          [Table.record()] | [term] | {[term], continuation} | :"$end_of_table"
+  def select_raw(table, spec, options \\ []) do
+    lock = lock(options, :read)
+
+    result =
+      case Keyword.get(options, :limit) do
+        nil -> Engine.select(table, spec, lock)
+        limit -> Engine.select(table, spec, limit, lock)
+      end
+
+    if Keyword.get(options, :coerce, true), do: coerce(result), else: result
+  end
+
+  defp coerce(records) when is_list(records), do: load_all(records)
+  defp coerce({records, _continuation}), do: load_all(records)
+  defp coerce(:"$end_of_table"), do: []
+
+  @doc """
+  The next chunk of a search that was begun with `:limit` and `coerce: false`: `{records, continuation}`, or
+  `:"$end_of_table"`.
+
+  A continuation of another transaction fails the transaction with `:wrong_transaction`. Knows the option `:coerce`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn ->
+      ...>   {_two, continuation} = Remnesia.Query.select(Example.Movie, [], limit: 2, coerce: false)
+      ...>   {[movie], _end} = Remnesia.Query.select_continue(continuation)
+      ...>   movie.id
+      ...> end)
+      3
+  """
+  @spec select_continue(continuation, options) :: {[term], continuation} | :"$end_of_table"
+  def select_continue(continuation, options \\ []) do
+    case Engine.select(continuation) do
+      {records, continuation} ->
+        {if(Keyword.get(options, :coerce, true), do: load_all(records), else: records),
+         continuation}
+
+      :"$end_of_table" ->
+        :"$end_of_table"
+    end
+  end
+
+  @doc """
+  A stream of the records that fulfil all guards, see `select/3`. They are read a chunk at a time, so memory does not grow
+  with their number. The stream is read inside the transaction that reads the rest.
+
+  ## Options
+
+    * `:lock` - defaults to `:read`
+    * `:limit` - the size of a chunk. Defaults to 500.
+    * `:coerce` - defaults to `true`
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn ->
+      ...>   Example.Movie |> Remnesia.Query.stream({:<, :year, 2000}, limit: 1) |> Enum.map(& &1.id)
+      ...> end)
+      [1, 2]
+  """
+  @spec stream(Table.name(), guard | [guard], options) :: Enumerable.t()
+  def stream(table, guards, options \\ []) do
+    spec = spec(table, guards)
+    lock = lock(options, :read)
+    limit = Keyword.get(options, :limit) || 500
+    load? = Keyword.get(options, :coerce, true)
+
+    Stream.resource(
+      fn -> :start end,
+      fn at ->
+        case if(at == :start, do: Engine.select(table, spec, limit, lock), else: Engine.select(at)) do
+          {records, continuation} ->
+            {if(load?, do: load_all(records), else: records), continuation}
+
+          :"$end_of_table" ->
+            {:halt, at}
+        end
+      end,
+      fn _at -> :ok end
+    )
+  end
+
+  @doc """
+  Deletes the record with this key, if there is one; of a bag all of them.
+
+  Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.delete(Example.Movie, 99) end)
+      :ok
+  """
+  @spec delete(Table.name(), term, options) :: :ok
+  def delete(table, key, options \\ []), do: Engine.delete(table, key, lock(options, :write))
+
+  @doc """
+  Deletes this record, if there is one equal to it in every field. A field that is `:_` fails the transaction with
+  `{:bad_type, table, record}`.
+
+  Knows the option `:lock`.
+
+  ## Examples
+
+      iex> Remnesia.transaction!(fn ->
+      ...>   [first | _] = Remnesia.Query.read_all(Example.Email, 2)
+      ...>   Remnesia.Query.delete_record(first)
+      ...>   length(Remnesia.Query.read_all(Example.Email, 2))
+      ...> end)
+      1
+  """
+  @spec delete_record(Table.record(), options) :: :ok
+  def delete_record(%{__struct__: table} = struct, options \\ []) do
+    Engine.delete_object(table, Data.dump(struct), lock(options, :write))
+  end
+
+  @doc """
+  All keys of the table, each once.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.all_keys(Example.Movie) end)
+      [1, 2, 3]
+  """
+  @spec all_keys(Table.name()) :: [term]
+  def all_keys(table), do: Engine.all_keys(table)
+
+  @doc """
+  The first key: the smallest of an `:ordered_set`, any of the others. `:"$end_of_table"` if there is none.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.first(Example.Movie) end)
+      1
+  """
+  @spec first(Table.name()) :: term | :"$end_of_table"
+  def first(table), do: Engine.first(table)
+
+  @doc """
+  The last key: the greatest of an `:ordered_set`; the same as `first/1` for the others.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.last(Example.Movie) end)
+      3
+  """
+  @spec last(Table.name()) :: term | :"$end_of_table"
+  def last(table), do: Engine.last(table)
+
+  @doc """
+  The key after this one, or `:"$end_of_table"`. The key need not exist in an `:ordered_set`; in the others it must.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.next(Example.Movie, 1.5) end)
+      2
+  """
+  @spec next(Table.name(), term) :: term | :"$end_of_table"
+  def next(table, key), do: Engine.next(table, key)
+
+  @doc """
+  The key before this one in an `:ordered_set`, or `:"$end_of_table"`; the same as `next/2` for the others.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.prev(Example.Movie, 1) end)
+      :"$end_of_table"
+  """
+  @spec prev(Table.name(), term) :: term | :"$end_of_table"
+  def prev(table, key), do: Engine.prev(table, key)
+
+  # Most calls have no options: that costs nothing.
+  defp lock([], default), do: default
+  defp lock(options, default), do: Keyword.get(options, :lock, default)
+
+  defp load_all([]), do: []
+  defp load_all([record | records]), do: [Data.load(record) | load_all(records)]
+end
