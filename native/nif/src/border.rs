@@ -229,11 +229,6 @@ impl Scratch {
         }
     }
 
-    #[inline]
-    pub fn open(&self, at: usize) -> &Arc<OpenTable> {
-        &self.tables[at]
-    }
-
     /// The encoder and a table at once.
     #[inline]
     pub fn parts(&mut self, at: usize) -> (&mut Encoder, &mut Vec<RawTerm>, &Arc<OpenTable>) {

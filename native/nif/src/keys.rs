@@ -5,6 +5,7 @@ use crate::border::{is_number, name, with_scratch, Answer, Call, Fail, DB};
 use crate::session::{no_txn, with_txn};
 use crate::term::RawTerm;
 use crate::{atoms, nif};
+use remnesia_engine::table::AbsentKey;
 use remnesia_engine::term::Record;
 use remnesia_engine::txn::{walk, LockKind, Stop};
 
@@ -23,7 +24,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
             let at = scratch.table(&name)?;
             let (encoder, _, open) = scratch.parts(at);
             let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
-            let found = walk::neighbour(open, None, key, backward).map_err(|()| Fail::Stop(Stop::NoKey))?;
+            let found = walk::neighbour(open, None, key, backward).map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?;
             return Ok(answer(call, found));
         }
         let encoder = &mut scratch.encoder;
@@ -32,7 +33,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
             txn.lock_table(table, LockKind::Read)?;
             let key = from.map(|term| key(call, encoder, term, txn.rows_of(table))).transpose()?;
             let found = walk::neighbour(txn.open(table), Some(txn.overlay()), key, backward);
-            Ok(answer(call, found.map_err(|()| Fail::Stop(Stop::NoKey))?))
+            Ok(answer(call, found.map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?))
         })
     })
 }

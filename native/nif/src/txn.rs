@@ -50,6 +50,8 @@ nif!(txn_wait, |call, [handle, reference]| {
 
 nif!(txn_depth, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.depth() as i64))));
 
+nif!(txn_serial, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.serial() as i64))));
+
 nif!(commit_wait, |call, [table, key, reference]| with_scratch(|scratch| {
     let name = name(call, scratch, *table)?;
     let open = DB.sound(&name)?;

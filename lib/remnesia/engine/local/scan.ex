@@ -57,22 +57,27 @@ defmodule Remnesia.Engine.Local.Scan do
   @doc "A continuation that has not begun: Mnesia's fields, tab tid node storage cont written spec type orig."
   @spec template(term, term, term, term) :: continuation
   def template(ctx, table, spec, kind),
-    do: {:mnesia_select, table, ctx, node(), :ram_copies, :done, [], kind, :undefined, spec}
+    do:
+      {:mnesia_select, table, identity(ctx), node(), :ram_copies, :done, [], kind, :undefined,
+       spec}
 
   @doc "The chunk after a continuation."
   @spec continue(term, term) :: {[term], continuation} | :"$end_of_table"
   def continue(_ctx, :"$end_of_table"), do: :"$end_of_table"
 
-  def continue(ctx, {:mnesia_select, _, ctx, _, _, :done, _, _, _, _}), do: :"$end_of_table"
-
-  def continue(ctx, {:mnesia_select, _, ctx, _, _, native, _, _, _, _} = template) do
-    chunk(Native.select_next(ctx, native), :select_next, [ctx, native], template)
+  def continue(ctx, {:mnesia_select, _, owner, _, _, native, _, _, _, _} = template) do
+    cond do
+      owner != identity(ctx) -> Signal.abort(:wrong_transaction)
+      native == :done -> :"$end_of_table"
+      true -> chunk(Native.select_next(ctx, native), :select_next, [ctx, native], template)
+    end
   end
 
-  def continue(_ctx, {:mnesia_select, _, _, _, _, _, _, _, _, _}),
-    do: Signal.abort(:wrong_transaction)
-
   def continue(_ctx, other), do: Signal.abort({:badarg, other})
+
+  # A process has one transaction object for all its transactions; the number tells them apart.
+  defp identity(nil), do: nil
+  defp identity(txn), do: {txn, Native.txn_serial(txn)}
 
   defp next(ctx, native), do: settle(Native.select_next(ctx, native), :select_next, [ctx, native])
 

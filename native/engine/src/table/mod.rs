@@ -13,7 +13,7 @@ pub mod store;
 pub use change::{BagStep, Change};
 pub use key::{Key, KeyBytes};
 pub use rows::Rows;
-pub use store::{Cursor, Store};
+pub use store::{AbsentKey, Cursor, Store};
 
 use crate::term::order::Beside;
 use crate::term::Record;
@@ -47,6 +47,9 @@ pub struct Definition {
     /// Indexed fields; 0 is the key.
     pub indexes: Vec<usize>,
 }
+
+/// One per index, in index order.
+type Deltas = SmallVec<[Delta; 2]>;
 
 pub struct Table {
     /// Never used again.
@@ -117,7 +120,7 @@ impl Table {
         self.store.scan(cursor, max, f);
     }
 
-    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, ()> {
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
         self.store.neighbour(key, backward)
     }
 
@@ -155,7 +158,7 @@ impl Table {
         garbage
     }
 
-    fn deltas(&self) -> SmallVec<[Delta; 2]> {
+    fn deltas(&self) -> Deltas {
         self.indexes.iter().map(|_| Delta::default()).collect()
     }
 
@@ -183,7 +186,7 @@ impl Table {
         }
     }
 
-    fn apply_deltas(&self, deltas: SmallVec<[Delta; 2]>) {
+    fn apply_deltas(&self, deltas: Deltas) {
         for (index, delta) in self.indexes.iter().zip(deltas) {
             index.apply(delta);
         }
@@ -252,18 +255,18 @@ pub fn apply(changes: &[(&Table, &Key, &Change)]) {
     };
     let mut latches: SmallVec<[(u64, usize, Latched); 8]> = SmallVec::new();
     for &(table_id, part, i) in &order {
-        if !latches.last().is_some_and(|(t, p, _)| (*t, *p) == (table_id, part)) {
+        if latches.last().is_none_or(|(t, p, _)| (*t, *p) != (table_id, part)) {
             latches.push((table_id, part, changes[i].0.store.latch(part)));
         }
     }
-    let mut deltas: SmallVec<[(&Table, SmallVec<[Delta; 2]>); 4]> = SmallVec::new();
+    let mut deltas: SmallVec<[(&Table, Deltas); 4]> = SmallVec::new();
     let mut latch = 0;
     for &(table_id, part, i) in &order {
         let (table, key, change) = changes[i];
         while (latches[latch].0, latches[latch].1) != (table_id, part) {
             latch += 1;
         }
-        if !deltas.last().is_some_and(|(t, _)| t.id == table_id) {
+        if deltas.last().is_none_or(|(t, _)| t.id != table_id) {
             deltas.push((table, table.deltas()));
         }
         if let Some((_, deltas)) = deltas.last_mut() {

@@ -42,6 +42,10 @@ pub enum Cursor {
     End,
 }
 
+/// The key is not in the table, and the table has no order to tell its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbsentKey;
+
 /// A write latch of one part.
 pub enum Latched<'a> {
     Hash(&'a Part<Shard>, RwLockWriteGuard<'a, Shard>),
@@ -158,15 +162,15 @@ impl Store {
         }
     }
 
-    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key: `Err`.
-    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, ()> {
+    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key.
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
                 let (mut part, mut slot) = match key {
                     None => (0, 0),
                     Some(key) => {
                         let part = self.part(key);
-                        let at = parts[part].inner.read().find(key).ok_or(())?;
+                        let at = parts[part].inner.read().find(key).ok_or(AbsentKey)?;
                         (part, at + 1)
                     }
                 };

@@ -112,7 +112,7 @@ impl Record {
 
     /// From field `i` (0 is the key) to the end of the record.
     #[inline]
-    fn from_field(&self, i: usize) -> &[u8] {
+    fn tail_from(&self, i: usize) -> &[u8] {
         let b = self.bytes();
         let width = 1usize << (b[0] & WIDTH);
         let table = 3 + (self.fields() - 1) * width;
@@ -132,8 +132,8 @@ impl Record {
     /// Field `i`; 0 is the key.
     #[inline]
     pub fn field(&self, i: usize) -> &[u8] {
-        let from = self.from_field(i);
-        &from[..from.len() - super::skip(from).len()]
+        let tail = self.tail_from(i);
+        &tail[..tail.len() - super::skip(tail).len()]
     }
 
     #[inline]

@@ -117,9 +117,4 @@ impl Held {
             self.tables.truncate(REMEMBERED);
         }
     }
-
-    /// Every table with a lock held, for introspection.
-    pub fn locked_tables(&self) -> impl Iterator<Item = (&Arc<OpenTable>, Modes)> {
-        self.tables.iter().filter(|t| !t.modes.is_empty()).map(|t| (&t.open, t.modes))
-    }
 }

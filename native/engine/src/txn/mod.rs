@@ -91,6 +91,8 @@ pub struct Txn {
     held: Held,
     overlay: Overlay,
     wanted: Option<Wanted>,
+    /// Number of the transaction, over the life of the process.
+    serial: u64,
     /// It was told to restart; nothing else is answered until it does.
     doomed: bool,
     /// Wakers to fire once no lock is held; the host takes them after each call.
@@ -104,6 +106,7 @@ impl Default for Txn {
             held: Held::default(),
             overlay: Overlay::default(),
             wanted: None,
+            serial: 0,
             doomed: false,
             wakes: Wakes::new(),
         }
@@ -115,7 +118,14 @@ impl Txn {
     #[inline]
     pub fn begin(&mut self) -> usize {
         self.overlay.push_level();
-        self.overlay.depth()
+        let depth = self.overlay.depth();
+        self.serial += u64::from(depth == 1);
+        depth
+    }
+
+    /// Tells the transactions of one process apart.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     #[inline]

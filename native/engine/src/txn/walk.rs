@@ -2,14 +2,18 @@
 
 use super::open::OpenTable;
 use super::overlay::Overlay;
-use crate::table::Key;
+use crate::table::{AbsentKey, Key};
 use crate::term::key::class;
 use crate::term::Record;
 
 /// The row next to a key, or the first (last) one. In hash tables the committed keys come first, in slot order, then those that
 /// only the write set has; there is no way backward, so `backward` changes nothing, as in Mnesia.
-#[allow(clippy::result_unit_err)]
-pub fn neighbour(open: &OpenTable, overlay: Option<&Overlay>, from: Option<Key>, backward: bool) -> Result<Option<Record>, ()> {
+pub fn neighbour(
+    open: &OpenTable,
+    overlay: Option<&Overlay>,
+    from: Option<Key>,
+    backward: bool,
+) -> Result<Option<Record>, AbsentKey> {
     let Some(overlay) = overlay.filter(|o| !o.untouched(open)) else {
         return open.table.neighbour(from.as_ref(), backward);
     };
@@ -23,7 +27,7 @@ pub fn neighbour(open: &OpenTable, overlay: Option<&Overlay>, from: Option<Key>,
             if !committed {
                 // A key of the write set alone, or none at all.
                 let known = !overlay.over(open, &key.bytes, &[]).is_empty();
-                return if known { Ok(added(open, overlay, Some(key))) } else { Err(()) };
+                return if known { Ok(added(open, overlay, Some(key))) } else { Err(AbsentKey) };
             }
         }
         match open.table.neighbour(from.as_ref(), false)? {

@@ -10,7 +10,7 @@ mod live;
 
 pub use decode::{decode, decode_record};
 pub use encode::{EncodeError, Encoder};
-pub use live::{Live, LiveTerms, Transient};
+pub use live::Transient;
 
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
 

@@ -79,10 +79,6 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub fn held_by(&self, ctl: &TxnCtl) -> Modes {
-        self.holders.iter().find(|(c, _)| *c == ctl).map_or(Modes::NONE, |(_, m)| *m)
-    }
-
     /// Is some waiter or holder here at all?
     pub fn is_free(&self) -> bool {
         self.holders.is_empty() && self.queue.is_none()
@@ -102,9 +98,7 @@ impl Lock {
         let mut conflicts = holders.map(|(c, _)| *c).chain(before.map(|w| w.ctl)).peekable();
         if conflicts.peek().is_none() && !anonymous {
             Verdict::Granted
-        } else if !request.holds {
-            Verdict::Wait
-        } else if !anonymous && conflicts.all(|other| ctl.older_than(other)) {
+        } else if !request.holds || (!anonymous && conflicts.all(|other| ctl.older_than(other))) {
             Verdict::Wait
         } else {
             Verdict::Restart

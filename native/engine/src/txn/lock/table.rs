@@ -69,11 +69,7 @@ impl TableLock {
         self.gate.fetch_add(1, Ordering::SeqCst);
         let verdict = lock.decide(request, self.counted_conflict(request));
         match (verdict, wake) {
-            (Verdict::Granted, _) => {
-                if self.note(request) {
-                    lock.grant(request.ctl, request.want);
-                }
-            }
+            (Verdict::Granted, _) if self.note(request) => lock.grant(request.ctl, request.want),
             (Verdict::Wait, Some(wake)) => lock.enqueue(*request, wake),
             _ => {}
         }
