@@ -3,7 +3,7 @@
 //! A variable gets the cheapest home it has anywhere in the head: the record name, a field of the record, and only then a slot that
 //! is filled while a field is walked. So a variable in the place of a field costs nothing, and one that is used nowhere is not read.
 
-use super::parse::{variable, Compiler};
+use super::parse::{variable, Compiler, HeadKey};
 use super::program::{BadSpec, Operand, Step};
 use crate::term::{atom, read, Elements, Term};
 
@@ -36,20 +36,47 @@ impl Compiler {
     pub fn head(&mut self, bytes: &[u8]) -> Result<Option<Head>, BadSpec> {
         self.begin_head(bytes);
         match self.place(bytes) {
-            Place::Anything => Ok(Some(Head::default())),
+            Place::Anything => {
+                self.head_key = HeadKey::Open;
+                Ok(Some(Head::default()))
+            }
             Place::Variable(number) => {
+                self.head_key = HeadKey::Open;
                 self.variables.insert(number, Operand::Whole);
                 Ok(Some(Head::default()))
             }
             Place::Ground | Place::Pattern => match read(bytes).0 {
-                Term::Tuple(e) if e.count as usize == self.arity => self.tuple_head(e),
+                Term::Tuple(e) if e.count as usize == self.arity => {
+                    self.key_of(e);
+                    self.tuple_head(e)
+                }
+                Term::Tuple(e) => {
+                    self.key_of(e);
+                    self.pattern(bytes).map(|_| None)
+                }
                 _ => self.pattern(bytes).map(|_| None),
             },
         }
     }
 
+    fn key_of(&mut self, elements: Elements<'_>) {
+        let Some(key) = elements.iter().nth(1) else { return };
+        self.head_key = if self.has_variables(key) {
+            HeadKey::Open
+        } else {
+            self.map_in_key |= self.has_maps(key);
+            HeadKey::Bound(self.literal(key))
+        };
+    }
+
     fn tuple_head(&mut self, elements: Elements<'_>) -> Result<Option<Head>, BadSpec> {
-        let mut head = Head::default();
+        let mut head = Head {
+            key: match self.head_key {
+                HeadKey::Bound(literal) => Some(literal),
+                _ => None,
+            },
+            ..Head::default()
+        };
         let mut possible = true;
         let mut walked = Vec::new();
         for (i, one) in elements.iter().enumerate() {
@@ -80,18 +107,10 @@ impl Compiler {
                     Some(&home) => head.repeats.push((field, home)),
                 },
                 Place::Ground => {
-                    let literal = self.literal(one);
+                    let literal = head.key.filter(|_| field == 0).unwrap_or_else(|| self.literal(one));
                     head.literals.push((field, literal));
-                    if field == 0 {
-                        head.key = Some(literal);
-                    }
                 }
-                Place::Pattern => {
-                    if field == 0 && !self.has_variables(one) {
-                        head.key = Some(self.literal(one));
-                    }
-                    walked.push((field, one));
-                }
+                Place::Pattern => walked.push((field, one)),
             }
         }
         for (field, one) in walked {

@@ -26,19 +26,24 @@ impl Program {
             name_literal: None,
             variables: BTreeMap::new(),
             used: Vec::new(),
+            head_key: HeadKey::Nothing,
+            map_in_key: false,
             base: 0,
             variable_places: Vec::new(),
             map_places: Vec::new(),
         };
-        let mut live = Vec::new();
+        let (mut live, mut heads) = (Vec::new(), Vec::new());
         for clause in clauses.iter().flat_map(Elements::iter) {
+            compiler.head_key = HeadKey::Nothing;
             live.extend(compiler.clause(clause)?);
+            heads.push(compiler.head_key);
         }
-        bind_whole_keys(&mut live);
+        let exact_keys = exact_keys(&heads, compiler.map_in_key, &mut live);
         Ok(Program {
             clauses: live,
             literals: compiler.literals,
             words: Words { true_: known.true_, false_: known.false_, name: record_name, signed_zero: host().signed_zero() },
+            exact_keys,
             exit: 0,
             negative_zero: compiler.negative_zero,
             attached,
@@ -46,18 +51,34 @@ impl Program {
     }
 }
 
-/// If every clause binds the key, ETS looks the keys up: then a map in a key is that very map.
-fn bind_whole_keys(clauses: &mut [Clause]) {
-    if clauses.iter().all(|clause| clause.key.is_some()) {
+/// What a head says about the key. Heads that are no tuples say nothing, heads of another arity do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum HeadKey {
+    Nothing,
+    Open,
+    Bound(usize),
+}
+
+/// Maps in a head match maps that hold more. But if every head binds the key, ETS looks up these very keys and then runs the
+/// clauses on what it found; so a record must have one of these keys, besides matching. Answers the keys if that makes a difference.
+fn exact_keys(heads: &[HeadKey], maps: bool, clauses: &mut [Clause]) -> Option<Vec<usize>> {
+    if !maps {
+        return None;
+    }
+    if heads.iter().any(|head| matches!(head, HeadKey::Open)) {
         for clause in clauses {
-            if let Some(key) = clause.key {
-                clause.patterns.retain(|(field, _)| *field != 0);
-                if !clause.literals.iter().any(|(field, _)| *field == 0) {
-                    clause.literals.push((0, key));
-                }
+            // The key of such a clause is not that map alone.
+            if !clause.literals.iter().any(|(field, _)| *field == 0) {
+                clause.key = None;
             }
         }
+        return None;
     }
+    let bound = heads.iter().filter_map(|head| match head {
+        HeadKey::Bound(literal) => Some(*literal),
+        _ => None,
+    });
+    clauses.iter().all(|clause| clause.key.is_some()).then(|| bound.collect())
 }
 
 /// The elements of a proper list; `Some(None)` is the empty one.
@@ -98,6 +119,9 @@ pub(super) struct Compiler {
     pub variables: BTreeMap<i32, Operand>,
     /// For each slot of the clause: does anything look at it?
     used: Vec<bool>,
+    pub head_key: HeadKey,
+    /// Some head binds the key to a term with a map in it.
+    pub map_in_key: bool,
     /// Where the term begins that is being compiled, and the places in it that matter, so that no term is looked through twice
     /// however deep it is: in heads variables and maps, in expressions (all in `variable_places`) what is not constant.
     base: usize,

@@ -178,6 +178,8 @@ pub struct Program {
     pub(super) clauses: Vec<Clause>,
     pub(super) literals: Vec<Box<[u8]>>,
     pub(super) words: Words,
+    /// Records with other keys cannot match, though a map in a head might; see `exact_keys` in `parse`.
+    pub(super) exact_keys: Option<Vec<usize>>,
     /// Index of the literal `'EXIT'`.
     pub(super) exit: usize,
     /// A literal holds `-0.0`.
@@ -189,6 +191,11 @@ impl Program {
     /// Runs the clauses on one record of the table that the program was parsed for.
     #[inline]
     pub fn run(&self, record: &Record, env: &Env<'_>, scratch: &mut Scratch) -> Outcome {
+        if let Some(keys) = &self.exact_keys {
+            if !keys.iter().any(|&key| record.key() == &self.literals[key][..]) {
+                return Outcome::NoMatch;
+            }
+        }
         for clause in &self.clauses {
             if !self.fields_match(clause, record) {
                 continue;
@@ -213,13 +220,16 @@ impl Program {
     /// Keys that the clauses bind, if all of them do: no record with another key can match. As ETS, look up these keys then (an
     /// exact lookup), and run the program on what is found.
     pub fn bound_keys(&self) -> Option<Vec<&[u8]>> {
+        if let Some(keys) = &self.exact_keys {
+            return Some(keys.iter().map(|&key| &self.literals[key][..]).collect());
+        }
         self.clauses.iter().map(|clause| clause.key.map(|key| &self.literals[key][..])).collect()
     }
 
-    /// The key, if there is one clause and it binds it.
+    /// The key, if the clauses bind one key.
     pub fn bound_key(&self) -> Option<Vec<u8>> {
-        match &self.clauses[..] {
-            [clause] => clause.key.map(|key| self.literals[key].to_vec()),
+        match &self.bound_keys()?[..] {
+            [key] => Some(key.to_vec()),
             _ => None,
         }
     }
