@@ -8,6 +8,7 @@ use super::rows::Rows;
 use crate::sync::{RwLock, RwLockWriteGuard};
 use crate::term::Record;
 use crossbeam::utils::CachePadded;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,6 +51,17 @@ pub struct AbsentKey;
 pub enum Latched<'a> {
     Hash(&'a Part<Shard>, RwLockWriteGuard<'a, Shard>),
     Ordered(&'a Part<Tree>, RwLockWriteGuard<'a, Tree>),
+}
+
+/// Rows fetched ahead of the visitor.
+const BATCH: usize = 16;
+
+/// Visits rows whose memory was asked for in advance.
+fn visit_ahead<'a>(rows: impl Iterator<Item = &'a Rows>, f: &mut impl FnMut(&[Record])) {
+    let batch: SmallVec<[&Rows; BATCH]> = rows.inspect(|r| r.prefetch()).collect();
+    for rows in batch {
+        f(rows.as_slice());
+    }
 }
 
 impl Store {
@@ -127,12 +139,13 @@ impl Store {
                     let shard = parts[part].inner.read();
                     let end = shard.slot_count();
                     while slot < end && left > 0 {
-                        // Empty slots cost time too.
-                        left -= 1;
-                        if let Some(rows) = shard.slot(slot) {
-                            f(rows.as_slice());
-                        }
-                        slot += 1;
+                        // Rows lie all over the memory: a batch is fetched ahead, or each would be waited for. Empty slots
+                        // cost time too.
+                        let batch = (end - slot).min(BATCH as u32).min(left as u32);
+                        let rows = (slot..slot + batch).filter_map(|at| shard.slot(at));
+                        visit_ahead(rows, &mut f);
+                        slot += batch;
+                        left -= batch as usize;
                     }
                     if slot >= end {
                         (part, slot) = (part + 1, 0);
@@ -149,10 +162,13 @@ impl Store {
                 let tree = tree.inner.read();
                 let mut last = None;
                 let mut visited = 0;
-                for (key, rows) in tree.range::<KeyBytes, _>((from, Bound::Unbounded)).take(max) {
-                    f(rows.as_slice());
-                    visited += 1;
-                    last = Some(key);
+                let mut range = tree.range::<KeyBytes, _>((from, Bound::Unbounded)).take(max).peekable();
+                while range.peek().is_some() {
+                    let batch = range.by_ref().take(BATCH).inspect(|(key, _)| {
+                        visited += 1;
+                        last = Some(*key);
+                    });
+                    visit_ahead(batch.map(|(_, rows)| rows), &mut f);
                 }
                 *cursor = match last {
                     Some(key) if visited == max => Cursor::After(key.clone()),
