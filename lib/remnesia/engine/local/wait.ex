@@ -42,7 +42,8 @@ defmodule Remnesia.Engine.Local.Wait do
           {^ref, :committed} -> :ok
         end
 
-      :ok ->
+      # It is over already; or the table is gone, which the operation will find itself.
+      _over ->
         :ok
     end
   end
