@@ -20,12 +20,9 @@ pub struct Index {
     bytes: AtomicUsize,
 }
 
-/// Entries to take out and to put in; made under the shard latch, applied under the index latch.
+/// Entries to put in (true) or take out, in order; made under the shard latch, applied under the index latch.
 #[derive(Default)]
-pub struct Delta {
-    out: Vec<Entry>,
-    put: Vec<Entry>,
-}
+pub struct Delta(Vec<(bool, Entry)>);
 
 fn entry(value: &[u8], key: &[u8]) -> Entry {
     let mut e = Entry::with_capacity(value.len() + key.len());
@@ -65,25 +62,22 @@ impl Index {
             forms
         };
         let (old, new) = (forms(before), forms(after));
-        delta.out.extend(old.iter().filter(|v| new.binary_search(v).is_err()).map(|v| entry(v, key)));
-        delta.put.extend(new.iter().filter(|v| old.binary_search(v).is_err()).map(|v| entry(v, key)));
+        delta.0.extend(old.iter().filter(|v| new.binary_search(v).is_err()).map(|v| (false, entry(v, key))));
+        delta.0.extend(new.iter().filter(|v| old.binary_search(v).is_err()).map(|v| (true, entry(v, key))));
     }
 
     pub fn apply(&self, delta: Delta) {
-        if delta.out.is_empty() && delta.put.is_empty() {
+        if delta.0.is_empty() {
             return;
         }
         let mut entries = self.entries.write();
         let mut bytes = self.bytes.load(Ordering::Relaxed);
-        for e in delta.out {
-            if entries.remove(&e) {
-                bytes -= cost(&e);
-            }
-        }
-        for e in delta.put {
+        for (put, e) in delta.0 {
             let size = cost(&e);
-            if entries.insert(e) {
-                bytes += size;
+            if put {
+                bytes += if entries.insert(e) { size } else { 0 };
+            } else if entries.remove(&e) {
+                bytes -= size;
             }
         }
         self.bytes.store(bytes, Ordering::Relaxed);

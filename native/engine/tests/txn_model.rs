@@ -1,0 +1,212 @@
+//! Transactions on one thread against a model that copies the whole table at every level.
+
+use proptest::prelude::*;
+use remnesia_engine::db::Db;
+use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::term::{Record, Writer};
+use remnesia_engine::txn::{walk, LockKind, Plan, Scan, Txn};
+
+type Row = (i64, i64);
+
+#[derive(Clone, Debug)]
+enum Op {
+    Begin,
+    Commit,
+    Abort,
+    Write(Row),
+    Delete(i64),
+    DeleteObject(Row),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let row = || (0..8i64, 0..3i64);
+    prop_oneof![
+        2 => Just(Op::Begin),
+        2 => Just(Op::Commit),
+        1 => Just(Op::Abort),
+        6 => row().prop_map(Op::Write),
+        2 => (0..8i64).prop_map(Op::Delete),
+        2 => row().prop_map(Op::DeleteObject),
+    ]
+}
+
+fn record((key, value): Row) -> Record {
+    let mut writer = Writer::new();
+    writer.int(key);
+    let start = writer.len() as u32;
+    writer.int(value);
+    Record::build(&[0, start], &writer.buf, false, None)
+}
+
+fn row(record: &Record) -> Row {
+    let int = |bytes: &[u8]| match remnesia_engine::term::read(bytes).0 {
+        remnesia_engine::term::Term::Int(i) => i,
+        other => panic!("an integer was written, got {other:?}"),
+    };
+    (int(record.field(0)), int(record.field(1)))
+}
+
+fn write(kind: Kind, rows: &mut Vec<Row>, row: Row) {
+    match kind {
+        Kind::Bag if rows.contains(&row) => {}
+        Kind::Bag | Kind::DuplicateBag => rows.push(row),
+        _ => {
+            rows.retain(|r| r.0 != row.0);
+            rows.push(row);
+        }
+    }
+}
+
+fn scan(open: &Scan, txn: &Txn, step: usize) -> Vec<Row> {
+    let (mut scan, mut rows) = (open.clone(), Vec::new());
+    while !scan.is_done() {
+        scan.step(Some(txn.overlay()), step, &mut |found| rows.extend(found.iter().map(row)));
+    }
+    rows
+}
+
+fn run(kind: Kind, program: &[Op]) {
+    let db = Db::default();
+    db.start();
+    let name = [1u8];
+    db.create(&name, Definition { kind, arity: 3, record_name: 27, indexes: vec![1] });
+    let mut txn = Txn::default();
+    // Levels: committed rows, then one copy per open level.
+    let mut levels: Vec<Vec<Row>> = vec![Vec::new()];
+    for op in program {
+        let depth = levels.len() - 1;
+        assert_eq!(txn.depth(), depth);
+        match op {
+            Op::Begin if depth < 4 => {
+                txn.begin();
+                levels.push(levels.last().cloned().unwrap_or_default());
+            }
+            Op::Commit if depth > 0 => {
+                txn.commit(&db).expect("nobody is in the way");
+                let top = levels.pop().unwrap_or_default();
+                *levels.last_mut().expect("a level is below") = top;
+            }
+            Op::Abort if depth > 0 => {
+                txn.abort(&db);
+                levels.pop();
+            }
+            Op::Write(r) if depth > 0 => {
+                let table = txn.table(&db, &name).expect("the table is there");
+                txn.write(&db, table, record(*r)).expect("nobody is in the way");
+                write(kind, levels.last_mut().expect("a level"), *r);
+            }
+            Op::Delete(key) if depth > 0 => {
+                let table = txn.table(&db, &name).expect("the table is there");
+                let key_ = txn.rows_of(table).key_of(&record((*key, 0)));
+                txn.delete(&db, table, key_).expect("nobody is in the way");
+                levels.last_mut().expect("a level").retain(|r| r.0 != *key);
+            }
+            Op::DeleteObject(r) if depth > 0 => {
+                let table = txn.table(&db, &name).expect("the table is there");
+                txn.delete_object(&db, table, record(*r)).expect("nobody is in the way");
+                levels.last_mut().expect("a level").retain(|o| o != r);
+            }
+            _ => {}
+        }
+        if txn.depth() > 0 {
+            agree(&db, &mut txn, &name, kind, levels.last().expect("a level"));
+        } else {
+            assert!(db.locks.is_empty(), "a lock is left");
+        }
+        let open = db.open(&name).expect("the table is there");
+        open.table.check().expect("sound");
+        open.lock.check().expect("sound");
+        db.locks.check().expect("sound");
+        assert_eq!(open.table.size(), levels[0].len());
+    }
+    txn.kill(&db);
+    assert!(db.locks.is_empty() && db.open(&name).expect("there").lock.is_free(), "a lock is left");
+}
+
+/// Every kind of read sees the model.
+fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
+    let table = txn.table(db, name).expect("the table is there");
+    for key in 0..8 {
+        let wanted: Vec<_> = model.iter().copied().filter(|r| r.0 == key).collect();
+        let id = txn.rows_of(table).key_of(&record((key, 0)));
+        let got = txn.read(db, table, &id, LockKind::Read, |rows| rows.iter().map(row).collect::<Vec<_>>());
+        assert_eq!(got, Ok(wanted), "rows of key {key}");
+    }
+    let open = txn.open(table).clone();
+    let sorted = |mut rows: Vec<Row>| {
+        rows.sort_unstable();
+        rows
+    };
+    for step in [1, 3, 100] {
+        let all = scan(&Scan::new(open.clone(), Plan::All), txn, step);
+        if kind == Kind::OrderedSet {
+            assert!(all.is_sorted(), "an ordered_set is visited in order: {all:?}");
+        }
+        assert_eq!(sorted(all), sorted(model.to_vec()), "scan in steps of {step}");
+        for value in 0..3i64 {
+            let mut form = Vec::new();
+            remnesia_engine::term::key::write(&[value as u8], None, &mut form);
+            let found = scan(&Scan::new(open.clone(), Plan::Index { field: 1, form }), txn, step);
+            let found = found.into_iter().filter(|r| r.1 == value).collect();
+            let wanted = model.iter().copied().filter(|r| r.1 == value).collect();
+            assert_eq!(sorted(found), sorted(wanted), "rows with value {value}");
+        }
+    }
+    for backward in [false, true] {
+        let (mut at, mut keys) = (None, Vec::new());
+        while let Some(record) = walk::neighbour(&open, Some(txn.overlay()), at, backward).expect("the key is there") {
+            keys.push(row(&record).0);
+            at = Some(open.table.key_of(&record));
+        }
+        if kind == Kind::OrderedSet && backward {
+            keys.reverse();
+        }
+        let mut wanted: Vec<_> = model.iter().map(|r| r.0).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if kind != Kind::OrderedSet {
+            keys.sort_unstable();
+        }
+        assert_eq!(keys, wanted, "keys by neighbours");
+    }
+    let last = walk::last_number(&open, Some(txn.overlay())).map(|r| row(&r).0);
+    let wanted = if kind == Kind::OrderedSet { model.iter().map(|r| r.0).max() } else { None };
+    assert_eq!(last, wanted, "greatest key");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn set(program in prop::collection::vec(op(), 1..50)) { run(Kind::Set, &program); }
+
+    #[test]
+    fn ordered_set(program in prop::collection::vec(op(), 1..50)) { run(Kind::OrderedSet, &program); }
+
+    #[test]
+    fn bag(program in prop::collection::vec(op(), 1..50)) { run(Kind::Bag, &program); }
+
+    #[test]
+    fn duplicate_bag(program in prop::collection::vec(op(), 1..50)) { run(Kind::DuplicateBag, &program); }
+}
+
+/// A commit above the step size goes in steps and is whole; its locks are gone.
+#[test]
+fn large_commit() {
+    let db = Db::default();
+    db.start();
+    let name = [1u8];
+    db.create(&name, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1] });
+    let mut txn = Txn::default();
+    txn.begin();
+    for key in 0..10_000 {
+        let table = txn.table(&db, &name).expect("there");
+        txn.write(&db, table, record((key, key % 7))).expect("nobody is in the way");
+    }
+    let open = db.open(&name).expect("there");
+    assert_eq!(open.table.size(), 0, "nothing is seen before the commit");
+    txn.commit(&db).expect("nobody is in the way");
+    assert_eq!(open.table.size(), 10_000);
+    open.table.check().expect("sound");
+    assert!(db.locks.is_empty() && open.lock.is_free() && !open.is_committing());
+}
