@@ -1,59 +1,89 @@
-//! One shard of a hash table: linear hashing over a slab of slots.
+//! One shard of a hash table: linear hashing with the first entry of every bucket in place.
 //!
-//! A key keeps its slot number until it is deleted, so a scan by slot number may stop and go on: whatever is there all the time is visited
-//! exactly once. The number of buckets grows by one with an insert that needs it (Litwin 1980, as ETS does), so no insert ever
-//! rehashes the table. Slots and buckets live in fixed chunks: growth copies nothing.
+//! A look-up touches the bucket and the row, two lines of memory. The number of buckets grows by one with an insert that needs
+//! it (Litwin 1980, as ETS does), so no insert ever rehashes the table, and buckets live in fixed chunks, so growth copies
+//! nothing.
+//!
+//! The order of a scan is the hash read backwards, bit by bit. All keys of a bucket are one interval of that order, and a split
+//! cuts the interval in two, so a place in the order means the same however often buckets are split meanwhile: whatever is there
+//! all the time is visited exactly once. (The idea is that of the cursor of Redis' `SCAN`, by Pieter Noordhuis.)
 
 use super::key::Key;
 use super::rows::Rows;
+use smallvec::SmallVec;
 
 const CHUNK: usize = 64;
 const NONE: u32 = u32::MAX;
 
-struct Slot {
+/// Rows of a key, in a bucket or chained to one. An empty bucket has no chain.
+struct Entry {
     rows: Option<Rows>,
     hash: u32,
-    /// Next slot of the bucket, or of the free list.
+    /// Next entry of the chain, or of the free list.
     next: u32,
 }
 
-/// A vector that grows without moving its elements.
-struct Chunks<T>(Vec<Box<[T; CHUNK]>>);
+impl Entry {
+    const EMPTY: Entry = Entry { rows: None, hash: 0, next: NONE };
 
-impl<T> Chunks<T> {
     #[inline]
-    fn get(&self, i: u32) -> &T {
+    fn is(&self, key: &Key) -> bool {
+        self.hash == key.hash as u32 && self.rows.as_ref().is_some_and(|r| key.is_of(r.first()))
+    }
+}
+
+/// A vector that grows without moving its elements.
+#[allow(clippy::vec_box)] // the chunks must not move when the vector grows
+struct Chunks(Vec<Box<[Entry; CHUNK]>>);
+
+impl Chunks {
+    #[inline]
+    fn get(&self, i: u32) -> &Entry {
         &self.0[i as usize / CHUNK][i as usize % CHUNK]
     }
     #[inline]
-    fn get_mut(&mut self, i: u32) -> &mut T {
+    fn get_mut(&mut self, i: u32) -> &mut Entry {
         &mut self.0[i as usize / CHUNK][i as usize % CHUNK]
     }
-    fn reserve(&mut self, len: u32, empty: impl Fn() -> T) {
+    fn reserve(&mut self, len: u32) {
         while self.0.len() * CHUNK < len as usize {
-            self.0.push(Box::new(std::array::from_fn(|_| empty())));
+            self.0.push(Box::new([const { Entry::EMPTY }; CHUNK]));
         }
     }
 }
 
-/// Slots, buckets and what is free.
+/// Buckets, the entries chained to them, and what is free.
 pub struct Shard {
-    slots: Chunks<Slot>,
-    buckets: Chunks<u32>,
-    /// Slots ever used, free ones included.
+    buckets: Chunks,
+    chained: Chunks,
+    bucket_count: u32,
+    /// Chained entries ever used, free ones included.
     used: u32,
     free: u32,
     keys: u32,
-    bucket_count: u32,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Shard { slots: Chunks(Vec::new()), buckets: Chunks(Vec::new()), used: 0, free: NONE, keys: 0, bucket_count: 0 }
+        Shard { buckets: Chunks(Vec::new()), chained: Chunks(Vec::new()), bucket_count: 0, used: 0, free: NONE, keys: 0 }
     }
 }
 
 impl Shard {
+    /// The bucket of a hash, and how many low bits of the hash all its keys share.
+    #[inline]
+    fn bucket_bits(&self, hash: u32) -> (u32, u32) {
+        let bits = self.bucket_count.next_power_of_two().trailing_zeros();
+        let bucket = hash & ((1u32 << bits) - 1);
+        if bucket < self.bucket_count {
+            // Its sibling, the bucket with the highest bit set, may not have been split off yet.
+            let sibling = bucket | 1 << bits.saturating_sub(1);
+            (bucket, if sibling < self.bucket_count { bits } else { bits.saturating_sub(1) })
+        } else {
+            (bucket & ((1 << (bits - 1)) - 1), bits - 1)
+        }
+    }
+
     #[inline]
     fn bucket(&self, hash: u32) -> u32 {
         let mask = self.bucket_count.next_power_of_two() - 1;
@@ -61,42 +91,36 @@ impl Shard {
         if bucket < self.bucket_count {
             bucket
         } else {
-            hash & (mask >> 1)
+            bucket & (mask >> 1)
         }
     }
 
-    /// The slot of a key.
+    /// The rows of a key.
     #[inline]
-    pub fn find(&self, key: &Key) -> Option<u32> {
+    pub fn get(&self, key: &Key) -> Option<&Rows> {
         if self.bucket_count == 0 {
             return None;
         }
-        let hash = key.hash as u32;
-        let mut at = *self.buckets.get(self.bucket(hash));
-        while at != NONE {
-            let slot = self.slots.get(at);
-            if slot.hash == hash && slot.rows.as_ref().is_some_and(|r| key.is_of(r.first())) {
-                return Some(at);
+        let mut entry = self.buckets.get(self.bucket(key.hash as u32));
+        loop {
+            if entry.is(key) {
+                return entry.rows.as_ref();
             }
-            at = slot.next;
+            if entry.next == NONE {
+                return None;
+            }
+            entry = self.chained.get(entry.next);
         }
-        None
     }
 
-    #[inline]
-    pub fn get(&self, key: &Key) -> Option<&Rows> {
-        self.find(key).and_then(|at| self.slot(at))
-    }
-
-    /// Rows in slot `at`, if it is in use.
-    #[inline]
-    pub fn slot(&self, at: u32) -> Option<&Rows> {
-        self.slots.get(at).rows.as_ref()
-    }
-
-    /// Slots to visit in a scan.
-    pub fn slot_count(&self) -> u32 {
-        self.used
+    /// Entries of a bucket.
+    fn chain(&self, bucket: u32) -> impl Iterator<Item = (u32, &Rows)> {
+        let mut next = Some(self.buckets.get(bucket));
+        std::iter::from_fn(move || {
+            let entry = next?;
+            next = (entry.next != NONE).then(|| self.chained.get(entry.next));
+            Some((entry.hash, entry.rows.as_ref()?))
+        })
     }
 
     pub fn keys(&self) -> u32 {
@@ -105,53 +129,72 @@ impl Shard {
 
     /// Replaces the rows of a key: `change` gets what was there and answers what shall be.
     pub fn update(&mut self, key: &Key, change: impl FnOnce(Option<Rows>) -> Option<Rows>) {
-        if let Some(at) = self.find(key) {
-            let slot = self.slots.get_mut(at);
-            let before = slot.rows.take();
-            match change(before) {
-                Some(after) => slot.rows = Some(after),
-                None => self.remove(at),
+        let hash = key.hash as u32;
+        if self.bucket_count > 0 {
+            let bucket = self.bucket(hash);
+            let head = self.buckets.get_mut(bucket);
+            if head.is(key) {
+                head.rows = change(head.rows.take());
+                if head.rows.is_none() {
+                    self.keys -= 1;
+                    self.refill(bucket);
+                }
+                return;
             }
-        } else if let Some(rows) = change(None) {
-            self.insert(key.hash as u32, rows);
+            let (mut before, mut at) = (NONE, head.next);
+            while at != NONE {
+                let entry = self.chained.get_mut(at);
+                if entry.is(key) {
+                    entry.rows = change(entry.rows.take());
+                    if entry.rows.is_none() {
+                        let next = std::mem::replace(&mut entry.next, self.free);
+                        self.free = at;
+                        let link = if before == NONE { self.buckets.get_mut(bucket) } else { self.chained.get_mut(before) };
+                        link.next = next;
+                        self.keys -= 1;
+                    }
+                    return;
+                }
+                (before, at) = (at, entry.next);
+            }
+        }
+        if let Some(rows) = change(None) {
+            self.grow();
+            self.keys += 1;
+            self.place(self.bucket(hash), hash, rows);
         }
     }
 
-    fn insert(&mut self, hash: u32, rows: Rows) {
-        self.grow();
+    /// Moves the next entry of a chain into its bucket, which is empty.
+    fn refill(&mut self, bucket: u32) {
+        let at = self.buckets.get(bucket).next;
+        if at != NONE {
+            let moved = std::mem::replace(self.chained.get_mut(at), Entry { next: self.free, ..Entry::EMPTY });
+            self.free = at;
+            *self.buckets.get_mut(bucket) = moved;
+        }
+    }
+
+    /// Adds an entry to a bucket.
+    fn place(&mut self, bucket: u32, hash: u32, rows: Rows) {
+        let head = self.buckets.get_mut(bucket);
+        if head.rows.is_none() {
+            *head = Entry { rows: Some(rows), hash, next: NONE };
+            return;
+        }
+        let next = head.next;
         let at = if self.free == NONE {
             assert!(self.used < NONE - 1, "a shard holds at most 2^32 - 2 keys");
             self.used += 1;
-            self.slots.reserve(self.used, || Slot { rows: None, hash: 0, next: NONE });
+            self.chained.reserve(self.used);
             self.used - 1
         } else {
             let at = self.free;
-            self.free = self.slots.get(at).next;
+            self.free = self.chained.get(at).next;
             at
         };
-        let bucket = self.bucket(hash);
-        let head = self.buckets.get_mut(bucket);
-        *self.slots.get_mut(at) = Slot { rows: Some(rows), hash, next: *head };
-        *head = at;
-        self.keys += 1;
-    }
-
-    /// Takes a slot whose rows are gone out of its bucket.
-    fn remove(&mut self, at: u32) {
-        let (hash, next) = (self.slots.get(at).hash, self.slots.get(at).next);
-        let bucket = self.bucket(hash);
-        let mut before = *self.buckets.get(bucket);
-        if before == at {
-            *self.buckets.get_mut(bucket) = next;
-        } else {
-            while self.slots.get(before).next != at {
-                before = self.slots.get(before).next;
-            }
-            self.slots.get_mut(before).next = next;
-        }
-        self.slots.get_mut(at).next = self.free;
-        self.free = at;
-        self.keys -= 1;
+        *self.chained.get_mut(at) = Entry { rows: Some(rows), hash, next };
+        self.buckets.get_mut(bucket).next = at;
     }
 
     /// Keeps about one key per bucket: adds one bucket and moves to it what belongs there.
@@ -160,64 +203,139 @@ impl Shard {
             return;
         }
         let new = self.bucket_count;
-        self.buckets.reserve(new + 1, || NONE);
-        *self.buckets.get_mut(new) = NONE;
+        self.buckets.reserve(new + 1);
         self.bucket_count = new + 1;
         if new == 0 {
             return;
         }
         // The bucket that held these keys until now: the new number without its highest bit.
         let old = new & !(1 << (31 - new.leading_zeros()));
-        let mut at = std::mem::replace(self.buckets.get_mut(old), NONE);
-        while at != NONE {
-            let (hash, next) = (self.slots.get(at).hash, self.slots.get(at).next);
-            let bucket = self.bucket(hash);
-            let head = std::mem::replace(self.buckets.get_mut(bucket), at);
-            self.slots.get_mut(at).next = head;
-            at = next;
+        let mut moved: SmallVec<[(u32, Rows); 8]> = SmallVec::new();
+        while let Some(rows) = self.buckets.get_mut(old).rows.take() {
+            moved.push((self.buckets.get(old).hash, rows));
+            self.refill(old);
+        }
+        // Placing puts an entry right behind the head; backwards the order of the chain is kept.
+        for (hash, rows) in moved.into_iter().rev() {
+            self.place(self.bucket(hash), hash, rows);
+        }
+    }
+
+    /// Visits the buckets from `place` in scan order on, `count` of them at most; answers the place after them, `None` at the end.
+    pub fn walk<'a>(&'a self, place: u32, count: usize, mut visit: impl FnMut(&'a Rows)) -> Option<u32> {
+        if self.keys == 0 {
+            return None;
+        }
+        let mut place = place;
+        for _ in 0..count {
+            let (bucket, bits) = self.bucket_bits(place.reverse_bits());
+            self.chain(bucket).filter(|(hash, _)| hash.reverse_bits() >= place).for_each(|(_, rows)| visit(rows));
+            place = after(place, bits)?;
+        }
+        Some(place)
+    }
+
+    /// The next rows in scan order after a key, or the first.
+    pub fn next(&self, key: Option<&Key>) -> Option<&Rows> {
+        if self.keys == 0 {
+            return None;
+        }
+        let order = |hash: u32, rows: &'_ Rows| (hash.reverse_bits(), Key::exact_of(rows.first()).bytes);
+        let from = key.map(|k| ((k.hash as u32).reverse_bits(), k.bytes.clone()));
+        let mut place = from.as_ref().map_or(0, |f| f.0);
+        loop {
+            let (bucket, bits) = self.bucket_bits(place.reverse_bits());
+            let later = self.chain(bucket).filter(|(hash, _)| hash.reverse_bits() >= place);
+            let later = later.map(|(hash, rows)| (order(hash, rows), rows));
+            let later = later.filter(|(o, _)| from.as_ref().is_none_or(|from| o > from));
+            if let Some((_, rows)) = later.min_by(|a, b| a.0.cmp(&b.0)) {
+                return Some(rows);
+            }
+            place = after(place, bits)?;
         }
     }
 
     /// Bytes of the structure itself.
     pub fn memory(&self) -> usize {
-        self.slots.0.len() * (CHUNK * std::mem::size_of::<Slot>() + 8) + self.buckets.0.len() * (CHUNK * 4 + 8)
+        (self.buckets.0.len() + self.chained.0.len()) * (CHUNK * std::mem::size_of::<Entry>() + 8)
     }
 
-    /// Every key is in the bucket of its hash, every slot is in one bucket or free, the counts are right.
+    /// Every key is in the bucket of its hash, every chained entry is in one chain or free, the counts are right.
     pub fn check(&self) -> Result<(), String> {
-        let (mut seen, mut chained) = (0u32, 0u32);
+        let (mut keys, mut chained) = (0u32, 0u32);
         for bucket in 0..self.bucket_count {
-            let mut at = *self.buckets.get(bucket);
-            while at != NONE {
-                let slot = self.slots.get(at);
-                let Some(rows) = &slot.rows else { return Err(format!("bucket {bucket} holds the empty slot {at}")) };
-                if rows.as_slice().is_empty() {
-                    return Err(format!("slot {at} has no rows"));
-                }
-                if self.bucket(slot.hash) != bucket {
-                    return Err(format!("slot {at} is in bucket {bucket}, not in that of its hash"));
-                }
-                chained += 1;
-                if chained > self.used {
-                    return Err("a bucket is a ring".into());
-                }
-                at = slot.next;
+            let head = self.buckets.get(bucket);
+            if head.rows.is_none() && head.next != NONE {
+                return Err(format!("bucket {bucket} is empty and has a chain"));
             }
+            let (mut entry, mut linked) = (head, 0);
+            while let Some(rows) = &entry.rows {
+                if self.bucket(entry.hash) != bucket || Key::exact_of(rows.first()).hash as u32 != entry.hash {
+                    return Err(format!("an entry of bucket {bucket} has another hash"));
+                }
+                keys += 1;
+                if entry.next == NONE {
+                    break;
+                }
+                linked += 1;
+                if linked > self.used {
+                    return Err("a chain is a ring".into());
+                }
+                entry = self.chained.get(entry.next);
+                if entry.rows.is_none() {
+                    return Err(format!("an empty entry in the chain of bucket {bucket}"));
+                }
+            }
+            chained += linked;
         }
-        let mut free = self.free;
-        while free != NONE {
-            if self.slots.get(free).rows.is_some() {
-                return Err(format!("free slot {free} has rows"));
+        let (mut free, mut at) = (0, self.free);
+        while at != NONE {
+            free += 1;
+            if free > self.used || self.chained.get(at).rows.is_some() {
+                return Err("the free list is a ring, or holds rows".into());
             }
-            seen += 1;
-            if seen > self.used {
-                return Err("the free list is a ring".into());
-            }
-            free = self.slots.get(free).next;
+            at = self.chained.get(at).next;
         }
-        if chained != self.keys || seen + chained != self.used {
-            return Err(format!("{chained} keys in buckets, {seen} free, expected {} of {}", self.keys, self.used));
+        if keys != self.keys || chained + free != self.used {
+            return Err(format!("{keys} keys, {chained} chained, {free} free; noted {} and {}", self.keys, self.used));
         }
         Ok(())
+    }
+}
+
+/// The place after the interval of `bits` fixed leading bits that `place` is in.
+#[inline]
+fn after(place: u32, bits: u32) -> Option<u32> {
+    if bits == 0 {
+        return None;
+    }
+    let width = 1u32 << (32 - bits);
+    (place & !(width - 1)).checked_add(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::term::{Record, Writer};
+
+    /// Buckets in scan order are all buckets, once, at every number of buckets.
+    #[test]
+    fn every_bucket_once() {
+        let mut shard = Shard::default();
+        for n in 0..300 {
+            let mut writer = Writer::new();
+            writer.int(n);
+            let record = Record::build(&[0], &writer.buf, false, None);
+            shard.update(&Key::exact_of(&record), |_| Some(Rows::one(record.clone())));
+            let (mut place, mut buckets) = (Some(0u32), Vec::new());
+            while let Some(p) = place {
+                let (bucket, bits) = shard.bucket_bits(p.reverse_bits());
+                assert_eq!(bucket, shard.bucket(p.reverse_bits()));
+                buckets.push(bucket);
+                place = after(p, bits);
+            }
+            buckets.sort_unstable();
+            assert!(buckets.into_iter().eq(0..shard.bucket_count));
+        }
     }
 }

@@ -27,6 +27,12 @@ impl Key {
         Key::of(SmallVec::from_slice(flat))
     }
 
+    /// Key of a row of a hash table.
+    #[inline]
+    pub fn exact_of(record: &Record) -> Key {
+        Key::exact(record.key(), record.negative_zero())
+    }
+
     /// Key of an ordered_set.
     #[inline]
     pub fn ordered(flat: &[u8], beside: Beside) -> Key {

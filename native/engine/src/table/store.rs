@@ -36,8 +36,8 @@ pub enum Store {
 pub enum Cursor {
     #[default]
     Start,
-    /// Next slot to visit in a hash table.
-    Slot(u32, u32),
+    /// Part of a hash table and place in its scan order.
+    Place(u32, u32),
     /// Last key visited in a tree.
     After(KeyBytes),
     End,
@@ -55,14 +55,6 @@ pub enum Latched<'a> {
 
 /// Rows fetched ahead of the visitor.
 const BATCH: usize = 16;
-
-/// Visits rows whose memory was asked for in advance.
-fn visit_ahead<'a>(rows: impl Iterator<Item = &'a Rows>, f: &mut impl FnMut(&[Record])) {
-    let batch: SmallVec<[&Rows; BATCH]> = rows.inspect(|r| r.prefetch()).collect();
-    for rows in batch {
-        f(rows.as_slice());
-    }
-}
 
 impl Store {
     pub fn hash() -> Store {
@@ -125,33 +117,37 @@ impl Store {
         }
     }
 
-    /// Visits up to `max` keys from the cursor on, in slot or key order, under one read latch.
+    /// Visits up to `max` keys from the cursor on, in hash or key order, under one read latch.
     pub fn scan(&self, cursor: &mut Cursor, max: usize, mut f: impl FnMut(&[Record])) {
         match self {
             Store::Hash(parts) => {
-                let (mut part, mut slot) = match cursor {
+                let (mut part, mut place) = match cursor {
                     Cursor::Start => (0, 0),
-                    Cursor::Slot(part, slot) => (*part as usize, *slot),
+                    Cursor::Place(part, place) => (*part as usize, *place),
                     _ => return *cursor = Cursor::End,
                 };
                 let mut left = max;
                 while part < SHARDS && left > 0 {
                     let shard = parts[part].inner.read();
-                    let end = shard.slot_count();
-                    while slot < end && left > 0 {
-                        // Rows lie all over the memory: a batch is fetched ahead, or each would be waited for. Empty slots
-                        // cost time too.
-                        let batch = (end - slot).min(BATCH as u32).min(left as u32);
-                        let rows = (slot..slot + batch).filter_map(|at| shard.slot(at));
-                        visit_ahead(rows, &mut f);
-                        slot += batch;
-                        left -= batch as usize;
+                    let mut next = Some(place);
+                    while let Some(from) = next.filter(|_| left > 0) {
+                        // Rows lie all over the memory: a batch is fetched ahead, or each would be waited for. Empty
+                        // buckets cost time too.
+                        let batch = left.min(BATCH);
+                        let mut rows: SmallVec<[&Rows; 2 * BATCH]> = SmallVec::new();
+                        next = shard.walk(from, batch, |r| {
+                            r.prefetch();
+                            rows.push(r);
+                        });
+                        rows.into_iter().for_each(|r| f(r.as_slice()));
+                        left -= batch;
                     }
-                    if slot >= end {
-                        (part, slot) = (part + 1, 0);
+                    match next {
+                        Some(next) => place = next,
+                        None => (part, place) = (part + 1, 0),
                     }
                 }
-                *cursor = if part < SHARDS { Cursor::Slot(part as u32, slot) } else { Cursor::End };
+                *cursor = if part < SHARDS { Cursor::Place(part as u32, place) } else { Cursor::End };
             }
             Store::Ordered(tree) => {
                 let from = match cursor {
@@ -162,13 +158,14 @@ impl Store {
                 let tree = tree.inner.read();
                 let mut last = None;
                 let mut visited = 0;
-                let mut range = tree.range::<KeyBytes, _>((from, Bound::Unbounded)).take(max).peekable();
-                while range.peek().is_some() {
-                    let batch = range.by_ref().take(BATCH).inspect(|(key, _)| {
-                        visited += 1;
-                        last = Some(*key);
-                    });
-                    visit_ahead(batch.map(|(_, rows)| rows), &mut f);
+                let mut range = tree.range::<KeyBytes, _>((from, Bound::Unbounded)).take(max);
+                loop {
+                    let batch: SmallVec<[(&KeyBytes, &Rows); BATCH]> = range.by_ref().take(BATCH).collect();
+                    batch.iter().for_each(|(_, rows)| rows.prefetch());
+                    let Some((key, _)) = batch.last() else { break };
+                    last = Some(*key);
+                    visited += batch.len();
+                    batch.into_iter().for_each(|(_, rows)| f(rows.as_slice()));
                 }
                 *cursor = match last {
                     Some(key) if visited == max => Cursor::After(key.clone()),
@@ -182,23 +179,22 @@ impl Store {
     pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
-                let (mut part, mut slot) = match key {
-                    None => (0, 0),
+                let first = match key {
+                    None => 0,
                     Some(key) => {
                         let part = self.part(key);
-                        let at = parts[part].inner.read().find(key).ok_or(AbsentKey)?;
-                        (part, at + 1)
-                    }
-                };
-                while part < SHARDS {
-                    let shard = parts[part].inner.read();
-                    while slot < shard.slot_count() {
-                        if let Some(rows) = shard.slot(slot) {
+                        let shard = parts[part].inner.read();
+                        shard.get(key).ok_or(AbsentKey)?;
+                        if let Some(rows) = shard.next(Some(key)) {
                             return Ok(Some(rows.first().clone()));
                         }
-                        slot += 1;
+                        part + 1
                     }
-                    (part, slot) = (part + 1, 0);
+                };
+                for part in &parts[first..] {
+                    if let Some(rows) = part.inner.read().next(None) {
+                        return Ok(Some(rows.first().clone()));
+                    }
                 }
                 Ok(None)
             }
@@ -243,7 +239,12 @@ impl Store {
                     let (mut records, mut bytes) = (0, 0);
                     let shard = part.inner.read();
                     shard.check()?;
-                    for rows in (0..shard.slot_count()).filter_map(|at| shard.slot(at)) {
+                    let mut all = Vec::with_capacity(shard.keys() as usize);
+                    shard.walk(0, usize::MAX, |rows| all.push(rows));
+                    if all.len() != shard.keys() as usize {
+                        return Err(format!("a walk visits {} of {} keys", all.len(), shard.keys()));
+                    }
+                    for rows in all {
                         count(rows, &mut records, &mut bytes);
                         each(rows.as_slice())?;
                     }
