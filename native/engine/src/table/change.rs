@@ -47,18 +47,18 @@ impl Change {
     }
 
     /// The rows after this change.
-    pub fn apply(&self, kind: Kind, before: Option<Rows>) -> Option<Rows> {
+    pub fn apply(self, kind: Kind, before: Option<Rows>) -> Option<Rows> {
         match self {
-            Change::Put(record) => Some(Rows::one(record.clone())),
+            Change::Put(record) => Some(Rows::one(record)),
             Change::Delete => None,
             Change::Bag { cleared, steps } => {
-                let mut rows = if *cleared { Vec::new() } else { before.map_or_else(Vec::new, Rows::into_vec) };
+                let mut rows = if cleared { Vec::new() } else { before.map_or_else(Vec::new, Rows::into_vec) };
                 for step in steps {
                     match step {
                         // A record that a bag has already keeps its place.
-                        BagStep::Add(record) if kind == Kind::Bag && rows.iter().any(|r| r.same(record)) => {}
-                        BagStep::Add(record) => rows.push(record.clone()),
-                        BagStep::Remove(record) => rows.retain(|r| !r.same(record)),
+                        BagStep::Add(record) if kind == Kind::Bag && rows.iter().any(|r| r.same(&record)) => {}
+                        BagStep::Add(record) => rows.push(record),
+                        BagStep::Remove(record) => rows.retain(|r| !r.same(&record)),
                     }
                 }
                 Rows::new(rows)

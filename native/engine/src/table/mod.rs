@@ -137,14 +137,13 @@ impl Table {
     }
 
     /// Changes one key as one step: `decide` sees its rows under the latch.
+    #[inline]
     pub fn update(&self, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) {
         let mut latched = self.store.latch(self.store.part(key));
-        if let Some(change) = decide(latched.rows(key)) {
-            let _damage = Damage(self);
-            let mut deltas = self.deltas();
-            self.change_one(&mut latched, key, &change, &mut deltas);
-            self.apply_deltas(deltas);
-        }
+        let _damage = Damage(self);
+        let mut deltas = self.deltas();
+        self.change_one(&mut latched, key, decide, &mut deltas);
+        self.apply_deltas(deltas);
     }
 
     /// Empties the table; the rows come back for a thread that has the time to drop them.
@@ -162,21 +161,29 @@ impl Table {
         self.indexes.iter().map(|_| Delta::default()).collect()
     }
 
+    /// One look-up for deciding and changing.
     #[inline]
-    fn change_one(&self, latched: &mut Latched, key: &Key, change: &Change, deltas: &mut [Delta]) {
-        let kind = self.kind();
-        if self.indexes.is_empty() {
-            return latched.update(key, |before| change.apply(kind, before));
+    fn change_one(
+        &self,
+        latched: &mut Latched,
+        key: &Key,
+        decide: impl FnOnce(&[Record]) -> Option<Change>,
+        deltas: &mut [Delta],
+    ) {
+        fn slice(rows: &Option<Rows>) -> &[Record] {
+            rows.as_ref().map_or(&[], Rows::as_slice)
         }
-        latched.update(key, |before| {
-            // The rows before are needed for the index after a bag has taken them apart.
-            let old = before.clone();
-            let after = change.apply(kind, before);
-            fn slice(rows: &Option<Rows>) -> &[Record] {
-                rows.as_ref().map_or(&[], Rows::as_slice)
+        let kind = self.kind();
+        latched.update(key, |before| match decide(slice(&before)) {
+            None => before,
+            Some(change) if self.indexes.is_empty() => change.apply(kind, before),
+            Some(change) => {
+                // The index needs the rows as they were after a bag has taken them apart.
+                let old = before.clone();
+                let after = change.apply(kind, before);
+                self.note(key, slice(&old), slice(&after), deltas);
+                after
             }
-            self.note(key, slice(&old), slice(&after), deltas);
-            after
         });
     }
 
@@ -243,7 +250,7 @@ impl Drop for Damage<'_> {
 /// Applies changes to keys as one step that nobody sees half done.
 pub fn apply(changes: &[(&Table, &Key, &Change)]) {
     if let [(table, key, change)] = changes {
-        return table.update(key, |_| Some((*change).clone()));
+        return table.update(key, |_| Some(Change::clone(change)));
     }
     let mut order: SmallVec<[(u64, usize, usize); 8]> =
         changes.iter().enumerate().map(|(i, (table, key, _))| (table.id, table.store.part(key), i)).collect();
@@ -270,7 +277,7 @@ pub fn apply(changes: &[(&Table, &Key, &Change)]) {
             deltas.push((table, table.deltas()));
         }
         if let Some((_, deltas)) = deltas.last_mut() {
-            table.change_one(&mut latches[latch].2, key, change, deltas);
+            table.change_one(&mut latches[latch].2, key, |_| Some(change.clone()), deltas);
         }
     }
     for (table, deltas) in deltas {

@@ -270,14 +270,6 @@ impl Store {
 }
 
 impl Latched<'_> {
-    #[inline]
-    pub fn rows(&self, key: &Key) -> &[Record] {
-        match self {
-            Latched::Hash(_, shard) => shard.get(key).map_or(&[], Rows::as_slice),
-            Latched::Ordered(_, tree) => tree.get(&key.bytes).map_or(&[], Rows::as_slice),
-        }
-    }
-
     /// Replaces the rows of a key and keeps the counts.
     #[inline]
     pub fn update(&mut self, key: &Key, change: impl FnOnce(Option<Rows>) -> Option<Rows>) {

@@ -105,7 +105,7 @@ impl Overlay {
                 changed = true;
                 rows = committed_rows(kind, change, committed);
             }
-            rows = change.apply(kind, rows.take());
+            rows = change.clone().apply(kind, rows.take());
         }
         if !changed {
             return committed.iter().cloned().collect();
