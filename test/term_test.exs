@@ -1,0 +1,213 @@
+defmodule TermTest do
+  @moduledoc false
+
+  # The flat byte form against the BEAM itself.
+
+  use ExUnit.Case, async: true
+
+  alias Remnesia.Native
+
+  @terms 3_000
+  @pairs 30_000
+
+  setup context do
+    seed = String.to_integer(System.get_env("REMNESIA_SEED", "1"))
+    :rand.seed(:exsss, {seed, context.line, 0})
+    {:ok, seed: seed}
+  end
+
+  defp sign(a, b) do
+    cond do
+      a == b -> 0
+      a < b -> -1
+      true -> 1
+    end
+  end
+
+  # A second term that is often equal, or equal in value only.
+  defp pair do
+    a = if :rand.uniform(2) == 1, do: Nasty.term(), else: Nasty.number()
+
+    case :rand.uniform(4) do
+      1 -> {a, a}
+      2 -> {a, twin(a)}
+      _ -> {a, Nasty.term()}
+    end
+  end
+
+  defp twin(x) when is_integer(x) and abs(x) < 1.0e300, do: x * 1.0
+
+  defp twin(x) when is_float(x) and abs(x) < 1.0e15,
+    do: if(:rand.uniform(2) == 1, do: trunc(x), else: -x)
+
+  defp twin(x) when is_tuple(x), do: x |> Tuple.to_list() |> Enum.map(&twin/1) |> List.to_tuple()
+  defp twin([h | t]), do: [twin(h) | twin(t)]
+  defp twin(%{} = m), do: Map.new(m, fn {k, v} -> {twin(k), v} end)
+  defp twin(x), do: x
+
+  test "every term comes back as it was", %{seed: seed} do
+    for _ <- 1..@terms do
+      term = Nasty.term()
+      back = Native.test_roundtrip(term)
+      assert back === term, "seed #{seed}: #{inspect(term)} came back as #{inspect(back)}"
+
+      assert :erlang.term_to_binary(back) == :erlang.term_to_binary(term),
+             "seed #{seed}: #{inspect(term)}"
+    end
+  end
+
+  test "bytes and hashes are equal if and only if terms are =:=", %{seed: seed} do
+    for _ <- 1..@pairs do
+      {a, b} = pair()
+      note = "seed #{seed}: #{inspect(a)} and #{inspect(b)}"
+      assert Native.test_same(a, b) == (a === b), note
+      if a === b, do: assert(Native.test_hash(a) == Native.test_hash(b), note)
+      if Native.test_encode(a) == Native.test_encode(b), do: assert(a === b, note)
+    end
+  end
+
+  test "the engine compares as the BEAM does", %{seed: seed} do
+    for _ <- 1..@pairs do
+      {a, b} = pair()
+
+      assert Native.test_compare(a, b) == sign(a, b),
+             "seed #{seed}: #{inspect(a)} and #{inspect(b)}"
+    end
+  end
+
+  test "ordered keys sort as terms do, 1 and 1.0 as one", %{seed: seed} do
+    for _ <- 1..@pairs do
+      {a, b} = pair()
+      {ka, kb} = {Native.test_key(a), Native.test_key(b)}
+      assert sign(ka, kb) == sign(a, b), "seed #{seed}: #{inspect(a)} and #{inspect(b)}"
+      # No form is the beginning of another, so forms can be joined.
+      if ka != kb, do: refute(String.starts_with?(ka, kb), "seed #{seed}: #{inspect({a, b})}")
+    end
+  end
+
+  test "maps in any order of making have one form" do
+    for size <- [1, 5, 31, 32, 33, 100] do
+      keys = for i <- 1..size, do: pick_key(i)
+      map = Map.new(keys, &{&1, 1})
+      shuffled = keys |> Enum.shuffle() |> Enum.reduce(%{}, &Map.put(&2, &1, 1))
+      assert Native.test_encode(map) == Native.test_encode(shuffled)
+      assert Native.test_roundtrip(map) === map
+    end
+  end
+
+  defp pick_key(i), do: Enum.at([i, i * 1.0, {i, :a}, "#{i}", [i]], rem(i, 5))
+
+  test "the sign of zero survives" do
+    assert <<1::1, _::63>> = <<Native.test_roundtrip(-0.0)::float>>
+    assert <<0::1, _::63>> = <<Native.test_roundtrip(0.0)::float>>
+    assert Native.test_same(%{-0.0 => 1, 1.0 => 2}, %{0.0 => 1, 1.0 => 2}) == (0.0 === -0.0)
+  end
+
+  # Compared by size and depth: comparing or printing such a list is more than the BEAM likes to do.
+  test "a list a million deep" do
+    deep = Enum.reduce(1..1_000_000, [], fn _, list -> [list] end)
+    assert depth(Native.test_roundtrip(deep), 0) == 1_000_000
+    tuples = Enum.reduce(1..1_000_000, {}, fn _, tuple -> {tuple} end)
+    assert depth(Native.test_roundtrip(tuples), 0) == 1_000_000
+    assert byte_size(Native.test_key(deep)) >= 1_000_000
+  end
+
+  defp depth([inner], n), do: depth(inner, n + 1)
+  defp depth({inner}, n), do: depth(inner, n + 1)
+  defp depth(_, n), do: n
+
+  test "long lists, proper and not" do
+    list = Enum.to_list(1..1_000_000)
+    assert Native.test_roundtrip(list) == list
+    improper = :lists.foldl(fn x, acc -> [x | acc] end, :tail, list)
+    assert Native.test_roundtrip(improper) == improper
+  end
+
+  test "a reference to counters stays what it is when the table is its only owner" do
+    ref = :counters.new(1, [])
+    :counters.add(ref, 1, 41)
+    table = :"term_test_#{System.unique_integer([:positive])}"
+    :ok = Native.table_create(table, :set, 3, table, [], [])
+    store = fn -> :ok = Native.write(nil, table, {table, 1, {:deep, [ref]}}, :write) end
+    store.()
+    # Whoever knew the reference is gone, and collected.
+    spawn_monitor(store)
+    :erlang.garbage_collect()
+    [{^table, 1, {:deep, [back]}}] = Native.read(nil, table, 1, :read)
+    :counters.add(back, 1, 1)
+    assert :counters.get(back, 1) == 42
+    assert back === ref
+  end
+
+  test "a counters reference whose only copy is in a table survives collection" do
+    table = :"term_test_#{System.unique_integer([:positive])}"
+    :ok = Native.table_create(table, :set, 3, table, [], [])
+
+    task = fn ->
+      ref = :counters.new(1, [])
+      :counters.put(ref, 1, 7)
+      :ok = Native.write(nil, table, {table, 1, ref}, :write)
+    end
+
+    {pid, monitor} = spawn_monitor(task)
+    receive do: ({:DOWN, ^monitor, :process, ^pid, :normal} -> :ok)
+    for p <- Process.list(), do: :erlang.garbage_collect(p)
+    [{_, 1, ref}] = Native.read(nil, table, 1, :read)
+    assert :counters.get(ref, 1) == 7
+  end
+
+  test "one closure made in two processes is one term" do
+    here = Nasty.closure(:x)
+    there = Task.await(Task.async(fn -> Nasty.closure(:x) end))
+    assert here === there
+    assert Native.test_encode(here) == Native.test_encode(there)
+    assert Native.test_roundtrip(there).(1) == {1, :x}
+  end
+
+  test "a record of 100 MB" do
+    table = :"term_test_#{System.unique_integer([:positive])}"
+    :ok = Native.table_create(table, :set, 3, table, [], [])
+    big = :binary.copy(<<1, 2, 3, 4>>, 25 * 1024 * 1024)
+    :ok = Native.write(nil, table, {table, 1, big}, :write)
+    [{_, 1, back}] = Native.read(nil, table, 1, :read)
+    assert byte_size(back) == byte_size(big) and back == big
+    list = List.duplicate(:binary.copy("a", 1000), 100_000)
+    :ok = Native.write(nil, table, {table, 2, list}, :write)
+    [{_, 2, back}] = Native.read(nil, table, 2, :read)
+    assert back == list
+    # Written again, the first content is freed with its record.
+    :ok = Native.delete(nil, table, 1)
+    assert Native.table_check(table) == :ok
+  end
+
+  test "pids, ports and references written before the node has a name" do
+    script = """
+    alias Remnesia.Native
+    {:ok, _} = Application.ensure_all_started(:remnesia)
+    :ok = Native.table_create(:t, :set, 3, :t, [], [])
+    ref = make_ref()
+    port = hd(Port.list())
+    terms = [self(), ref, port, {self(), [ref]}, fn -> {ref, self()} end]
+    for {t, i} <- Enum.with_index(terms), do: :ok = Native.write(nil, :t, {:t, i, t}, :write)
+    for {t, i} <- Enum.with_index(terms), do: :ok = Native.write(nil, :t, {:t, {:key, t}, i}, :write)
+    before = Enum.map(terms, &Native.test_encode/1)
+    System.cmd("epmd", ["-daemon"])
+    {:ok, _} = Node.start(:"named\#{System.pid()}", :shortnames)
+    for {t, i} <- Enum.with_index(terms) do
+      [{:t, ^i, back}] = Native.read(nil, :t, i, :read)
+      true = back === t
+      [{:t, _, ^i}] = Native.read(nil, :t, {:key, t}, :read)
+    end
+    true = before == Enum.map(terms, &Native.test_encode/1)
+    IO.puts("still the same")
+    """
+
+    path =
+      Enum.flat_map(:code.get_path(), &["-pa", List.to_string(&1)])
+      |> Enum.filter(&(&1 == "-pa" or &1 =~ "_build"))
+
+    path = path |> Enum.chunk_every(2) |> Enum.filter(&match?(["-pa", _], &1)) |> List.flatten()
+    {output, status} = System.cmd("elixir", path ++ ["-e", script], stderr_to_stdout: true)
+    assert {0, true} == {status, output =~ "still the same"}, output
+  end
+end
