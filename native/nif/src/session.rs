@@ -214,7 +214,15 @@ pub fn fire(env: Env, wakes: Wakes) {
     for wake in wakes {
         if let Ok(message) = wake.downcast::<Message>() {
             // SAFETY: the message's environment is ours and not used afterwards. A dead receiver is no error.
-            unsafe { enif_send(env, &message.to, message.env, message.term) };
+            let sent = unsafe { enif_send(env, &message.to, message.env, message.term) };
+            // A caller that was killed on a dirty scheduler cannot send any more; a thread of ours can.
+            if sent == 0 && !env.is_null() {
+                reaper::run(move || {
+                    let message = message;
+                    // SAFETY: not sent, so still ours.
+                    unsafe { enif_send(std::ptr::null_mut(), &message.to, message.env, message.term) };
+                });
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl Request {
     fn stands_before(&self, newcomer: &Request) -> bool {
         match (self.rank(), newcomer.rank()) {
             (Rank::Holding, Rank::Holding) => newcomer.ctl.older_than(self.ctl),
-            (mine, its) => mine < its || mine == Rank::Empty,
+            (mine, its) => mine < its || (mine == Rank::Empty && its == Rank::Empty),
         }
     }
 }
