@@ -2,7 +2,7 @@
 //!
 //! The host (the NIF crate, or a test) installs itself once. Texts are cached for ever, as atoms live for ever.
 
-use crate::sync::RwLock;
+use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -71,7 +71,7 @@ pub fn text(word: u64) -> &'static [u8] {
 /// The host of a program without a VM (tests, fuzzing, benchmarks): atoms are interned here.
 pub mod plain {
     use super::{host, Host, Identity, WellKnown};
-    use crate::sync::Mutex;
+    use crate::sync::global::Mutex;
 
     /// Interns atoms by text; word = 16 * index + 11.
     #[derive(Default)]

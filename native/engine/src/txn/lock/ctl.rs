@@ -1,7 +1,7 @@
 //! The control block of a transaction: what others need to know of it.
 
 use super::queue::{Waker, Wakes};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sync::{global, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// One per process that runs transactions. Blocks are leaked and used again, so that lock tables hold plain references: there are
 /// never more than there were processes in transactions at one time.
@@ -23,9 +23,9 @@ pub enum CommitWait {
     Queued,
 }
 
-static NEXT_AGE: AtomicU64 = AtomicU64::new(1);
-static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
-static FREE: Mutex<Vec<&'static TxnCtl>> = Mutex::new(Vec::new());
+static NEXT_AGE: global::AtomicU64 = global::AtomicU64::new(1);
+static NEXT_STRIPE: global::AtomicUsize = global::AtomicUsize::new(0);
+static FREE: global::Mutex<Vec<&'static TxnCtl>> = global::Mutex::new(Vec::new());
 
 impl TxnCtl {
     /// A block of its own for a process.
@@ -46,7 +46,10 @@ impl TxnCtl {
     /// Gives the block back; it must hold and want nothing.
     pub fn recycle(&'static self) {
         self.reset_age();
-        FREE.lock().push(self);
+        // A checked block belongs to one execution of the model checker.
+        if cfg!(not(feature = "shuttle")) {
+            FREE.lock().push(self);
+        }
     }
 
     /// Seniority, taken now if there is none yet.

@@ -7,8 +7,8 @@
 //! * a transaction that holds nothing waits for anybody: nobody but others that hold nothing ever waits for it.
 //!
 //! Plain FIFO queues would break the first rule, since a waiter also waits for those before it. So a queue is ordered: first
-//! those that hold this very lock and want more of it, then those that hold others (the youngest first, so that each waits
-//! for younger ones only), last those that hold nothing, in order of arrival. See [`queue`].
+//! those that hold locks, the youngest first, so that each waits for younger ones only; then those that hold nothing, in order of
+//! arrival. See [`queue`].
 //!
 //! Waiting takes two calls: [`Verdict::Wait`] leaves nothing behind; the caller then makes a waker and enqueues. No waiter
 //! sleeps in here, and no waker is called under a lock: grants are handed back and fired by the caller.

@@ -41,30 +41,14 @@ struct Waiter {
     wake: Waker,
 }
 
-/// Rank in the queue, see the module text of [`super`].
-#[derive(PartialEq, PartialOrd)]
-enum Rank {
-    Upgrade,
-    Holding,
-    Empty,
-}
-
 impl Request {
-    fn rank(&self) -> Rank {
-        if !self.own.is_empty() && !self.want.intersects(Modes::IS.union(Modes::IX)) {
-            Rank::Upgrade
-        } else if self.holds {
-            Rank::Holding
-        } else {
-            Rank::Empty
-        }
-    }
-
-    /// Does a waiter with request `self` stand before a newcomer?
+    /// Does a waiter with request `self` stand before a newcomer? First those that hold locks, the youngest first; then those that
+    /// hold nothing, in order of arrival. One that wants more of this lock needs no place of its own: whoever waits for what it
+    /// has is older, so it stands before them already.
     fn stands_before(&self, newcomer: &Request) -> bool {
-        match (self.rank(), newcomer.rank()) {
-            (Rank::Holding, Rank::Holding) => newcomer.ctl.older_than(self.ctl),
-            (mine, its) => mine < its || (mine == Rank::Empty && its == Rank::Empty),
+        match (self.holds, newcomer.holds) {
+            (true, true) => newcomer.ctl.older_than(self.ctl),
+            (mine, its) => mine || !its,
         }
     }
 }
@@ -97,7 +81,15 @@ impl Lock {
         let before = before.filter(|w| w.ctl != ctl && w.stands_before(request) && request.want.conflicts(w.want));
         let mut conflicts = holders.map(|(c, _)| *c).chain(before.map(|w| w.ctl)).peekable();
         if conflicts.peek().is_none() && !anonymous {
-            Verdict::Granted
+            // Passing an older one that waits to upgrade would be safe, but could starve it.
+            let upgrader = |w: &Waiter| !w.request.own.is_empty() && w.request.ctl.older_than(ctl);
+            let starves = |w: &Waiter| w.request.ctl != ctl && request.want.conflicts(w.request.want) && upgrader(w);
+            let passes = request.holds && self.waiters().iter().any(starves);
+            if passes {
+                Verdict::Restart
+            } else {
+                Verdict::Granted
+            }
         } else if !request.holds || (!anonymous && conflicts.all(|other| ctl.older_than(other))) {
             Verdict::Wait
         } else {
