@@ -281,6 +281,16 @@ defmodule Remnesia.QueryTest do
       assert_raise ArgumentError, fn -> run(fn -> Query.select_raw(User, spec, limit: 0) end) end
     end
 
+    test "a limit is exact with pending writes" do
+      records =
+        run!(fn ->
+          Query.write(%User{id: 1001, name: "new", age: 1})
+          Query.select(User, [], limit: 2)
+        end)
+
+      assert length(records) == 2
+    end
+
     test "with a limit and its continuation" do
       all = [{User.__info__().query_base, [], [:"$_"]}]
 

@@ -6,7 +6,7 @@ use crate::reaper;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
 use crate::table::{BagStep, Change, Definition, Key, Table};
 use crate::term::Record;
-use crate::txn::lock::{CommitWait, LockId, RecordLocks, Waker};
+use crate::txn::lock::{CommitWait, LockId, RecordLocks, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,11 +36,15 @@ impl Db {
         !self.running.swap(true, Ordering::SeqCst)
     }
 
-    /// Forgets every table; false if it was not running.
-    pub fn stop(&self) -> bool {
+    /// Forgets every table and sends off whoever waits for a lock; false if it was not running.
+    pub fn stop(&self, wakes: &mut Wakes) -> bool {
         let was = self.running.swap(false, Ordering::SeqCst);
         let tables = std::mem::take(&mut *self.tables.write());
-        tables.values().for_each(|t| t.set_dropped());
+        for open in tables.values() {
+            open.set_dropped();
+            open.lock.dismiss(wakes);
+        }
+        self.locks.dismiss(wakes);
         reaper::drop_later(tables);
         was
     }

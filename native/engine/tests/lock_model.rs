@@ -119,7 +119,7 @@ fn run(programs: Vec<Vec<Want>>, choices: Vec<usize>, kills: bool) {
         workers[id].step(id, &db);
         // A process dies, most often while it waits.
         let victim = choice / 7 % workers.len();
-        if kills && choice % 13 == 0 && !workers[victim].done {
+        if kills && choice.is_multiple_of(13) && !workers[victim].done {
             workers[victim].txn.kill(&db);
             workers[victim].done = true;
             workers[victim].waiting = false;

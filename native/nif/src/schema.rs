@@ -1,13 +1,14 @@
 //! The database and its tables.
 
 use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
-use crate::session::with_txn;
+use crate::session::{fire, with_txn};
 use crate::term::{decode, no_term, word, Encoder, RawTerm};
 use crate::{atoms, nif};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
 use remnesia_engine::table::{Definition, Kind};
 use remnesia_engine::term::Attached;
+use remnesia_engine::txn::lock::Wakes;
 use remnesia_engine::txn::{LockKind, Stop};
 use rustler::sys::*;
 use std::collections::HashMap;
@@ -26,7 +27,9 @@ nif!(db_start, |call, []| {
 });
 
 nif!(db_stop, |call, []| {
-    let was = DB.stop();
+    let mut wakes = Wakes::new();
+    let was = DB.stop(&mut wakes);
+    fire(call.env, wakes);
     *PROPS.lock() = None;
     Ok(if was { atoms::ok() } else { call.tuple(&[atoms::error(), atoms::not_started()]) })
 });

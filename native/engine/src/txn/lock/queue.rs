@@ -128,6 +128,11 @@ impl Lock {
         was
     }
 
+    /// Wakes every waiter without its lock: what it waits for is gone. It asks again and is told so.
+    pub fn dismiss(&mut self, wakes: &mut Wakes) {
+        wakes.extend(self.queue.take().into_iter().flat_map(|queue| queue.into_iter().map(|w| w.wake)));
+    }
+
     pub fn drop_holder(&mut self, ctl: &TxnCtl) {
         self.holders.retain(|(c, _)| *c != ctl);
     }

@@ -112,6 +112,16 @@ impl RecordLocks {
         shard.get(&id)?.holders().iter().find(|(_, m)| m.contains(Modes::X)).map(|(c, _)| *c)
     }
 
+    /// Wakes every waiter without its lock, when the database stops.
+    pub fn dismiss(&self, wakes: &mut Wakes) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, lock| {
+                lock.dismiss(wakes);
+                !lock.is_free()
+            });
+        }
+    }
+
     /// Locks that are held or waited for.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|s| s.lock().len()).sum()

@@ -135,6 +135,13 @@ impl TableLock {
         }
     }
 
+    /// Wakes every waiter without its lock, when the table is gone.
+    pub fn dismiss(&self, wakes: &mut Wakes) {
+        let mut lock = self.slow.lock();
+        lock.dismiss(wakes);
+        self.settle(&mut lock, wakes);
+    }
+
     /// Nobody holds or wants anything.
     pub fn is_free(&self) -> bool {
         let counts = |s: &CachePadded<Stripe>| s.is.load(Ordering::SeqCst) == 0 && s.ix.load(Ordering::SeqCst) == 0;
