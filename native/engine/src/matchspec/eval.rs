@@ -23,13 +23,24 @@ impl Program {
             }
             Guard::Bytes { field, literal, equal } => Some((record.field(field) == &self.literals[literal][..]) == equal),
             Guard::Never => Some(false),
+            Guard::Any(ref parts) => {
+                let mut known = Some(false);
+                for part in parts {
+                    match self.simple(part, record) {
+                        Some(true) => return Some(true),
+                        Some(false) => {}
+                        None => known = None,
+                    }
+                }
+                known
+            }
             Guard::Compare { .. } | Guard::Code(_) => None,
         }
     }
 }
 
 impl<'a> Machine<'a, '_> {
-    /// Is this guard true? Those that [`Program::simple`] answers have been asked before.
+    /// Is this guard true? Those that [`Program::simple`] answers have been asked before, and were not false.
     #[inline]
     pub fn guard(&mut self, guard: &'a Guard) -> bool {
         match guard {
@@ -41,6 +52,10 @@ impl<'a> Machine<'a, '_> {
                 let value = self.code(code, true);
                 value.and_then(|value| self.boolean(value)) == Some(true)
             }
+            Guard::Any(parts) => parts.iter().any(|part| match self.program.simple(part, self.record) {
+                Some(known) => known,
+                None => self.guard(part),
+            }),
             Guard::Integer { .. } | Guard::Bytes { .. } | Guard::Never => true,
         }
     }
@@ -73,6 +88,10 @@ impl<'a> Machine<'a, '_> {
                 Op::SelfPid => (0, Some(Value::Bytes(self.env.self_pid))),
                 Op::Node => (0, Some(Value::Bytes(self.env.node))),
                 Op::Call(function, count) => (count, self.call(function, &stack[stack.len() - count..])),
+                Op::Compare(op, left, right) => {
+                    let (left, right) = (self.load(left), self.load(right));
+                    (0, Some(Value::Bool(self.compare(op, left, right))))
+                }
                 Op::And(count) => (count, self.all_booleans(&stack[stack.len() - count..], |a, b| a & b)),
                 Op::Or(count) => (count, self.all_booleans(&stack[stack.len() - count..], |a, b| a | b)),
                 Op::Tuple(count) => (count, Some(self.tuple(&stack[stack.len() - count..]))),

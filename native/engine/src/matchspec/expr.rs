@@ -199,6 +199,15 @@ impl Compiler {
                 return;
             }
         }
+        if let Op::Call(Function::Compare(comparison), 2) = op {
+            let start = code.ops.len().checked_sub(2).filter(|&start| start >= code.barrier);
+            if let Some([Op::Load(left), Op::Load(right)]) = start.map(|start| &code.ops[start..]) {
+                let fused = Op::Compare(comparison, *left, *right);
+                code.ops.truncate(code.ops.len() - 2);
+                code.ops.push(fused);
+                return;
+            }
+        }
         code.ops.push(op);
     }
 
@@ -228,13 +237,5 @@ impl Compiler {
             _ => writer.close_list(open, count),
         }
         Some(writer.buf)
-    }
-}
-
-/// Functions that compare, for guards that are nothing but a comparison.
-pub(super) fn comparison(code: &[Op]) -> Option<(super::program::Comparison, Operand, Operand)> {
-    match *code {
-        [Op::Load(left), Op::Load(right), Op::Call(Function::Compare(op), 2)] => Some((op, left, right)),
-        _ => None,
     }
 }

@@ -1,6 +1,5 @@
 //! Taking a spec apart: `[{Head, [Guard, ..], [Expression, ..]}, ..]`.
 
-use super::expr::comparison;
 use super::head::Head;
 use super::program::{BadSpec, Body, Clause, Comparison, Guard, Op, Operand, Program, Step, Words};
 use crate::term::atom::{self, host};
@@ -191,22 +190,32 @@ impl Compiler {
                 _ => Some(Guard::Never),
             };
         }
-        let Some((op, left, right)) = comparison(&code) else { return Some(Guard::Code(code.into_boxed_slice())) };
+        if let Some(parts) = alternatives(&code) {
+            return Some(Guard::Any(parts.into_iter().map(|(op, left, right)| self.comparison(op, left, right)).collect()));
+        }
+        Some(match code[..] {
+            [Op::Compare(op, left, right)] => self.comparison(op, left, right),
+            _ => Guard::Code(code.into_boxed_slice()),
+        })
+    }
+
+    /// The cheapest form of a comparison.
+    fn comparison(&self, op: Comparison, left: Operand, right: Operand) -> Guard {
         let general = Guard::Compare { op, left, right };
         let (op, field, literal) = match (left, right) {
             (Operand::Field(field), Operand::Literal(literal)) => (op, field, literal),
             (Operand::Literal(literal), Operand::Field(field)) => (op.flipped(), field, literal),
-            _ => return Some(general),
+            _ => return general,
         };
         let by_value = matches!(op, Comparison::Equal | Comparison::NotEqual);
         let exact = matches!(op, Comparison::Same | Comparison::NotSame);
         let equal = matches!(op, Comparison::Equal | Comparison::Same);
-        Some(match read(&self.literals[literal]).0 {
+        match read(&self.literals[literal]).0 {
             Term::Int(_) if exact => Guard::Bytes { field, literal, equal },
             Term::Int(with) => Guard::Integer { field, op, with, literal },
             Term::Atom(_) | Term::Binary(_) | Term::Nil if exact || by_value => Guard::Bytes { field, literal, equal },
             _ => general,
-        })
+        }
     }
 
     /// Expressions of a body have no effect but their value, so only the last is kept.
@@ -308,6 +317,28 @@ fn within(places: &[usize], part: &[u8], base: usize) -> bool {
     let start = part.as_ptr() as usize - base;
     let next = places.partition_point(|&place| place < start);
     places.get(next).is_some_and(|&place| place < start + part.len())
+}
+
+/// The comparisons that the code joins by `or` or `orelse`, if it does nothing else.
+fn alternatives(code: &[Op]) -> Option<Vec<(Comparison, Operand, Operand)>> {
+    let compared = |op: &Op| match *op {
+        Op::Compare(op, left, right) => Some((op, left, right)),
+        _ => None,
+    };
+    match code {
+        [parts @ .., Op::Or(count)] if parts.len() == *count => parts.iter().map(compared).collect(),
+        [first, Op::OrElse(_), ..] => {
+            let mut all = vec![compared(first)?];
+            for pair in code[1..].chunks(2) {
+                match pair {
+                    [Op::OrElse(end), next] if *end == code.len() => all.push(compared(next)?),
+                    _ => return None,
+                }
+            }
+            Some(all)
+        }
+        _ => None,
+    }
 }
 
 /// Arguments of an `and` or `andalso`.

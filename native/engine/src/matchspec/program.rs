@@ -80,6 +80,8 @@ pub(super) enum Operand {
 pub(super) enum Op {
     Load(Operand),
     Call(Function, usize),
+    /// Two loads and a comparison, the most frequent sequence, as one.
+    Compare(Comparison, Operand, Operand),
     And(usize),
     Or(usize),
     /// Takes a boolean; goes to the operation given with its value if that decides.
@@ -137,6 +139,8 @@ pub(super) enum Guard {
         left: Operand,
         right: Operand,
     },
+    /// Comparisons joined by `or` or `orelse`; as comparisons do not fail, these are the same.
+    Any(Box<[Guard]>),
     Code(Box<[Op]>),
     /// A constant that is not `true`.
     Never,

@@ -5,7 +5,7 @@
 
 use super::program::{Comparison, Env, Operand, Program};
 use crate::term::order::{self, Beside};
-use crate::term::{self, read, Attached, Record, Term, Writer, BLOB_MIN};
+use crate::term::{self, read, tag, Attached, Record, Term, Writer, BLOB_MIN};
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cmp::Ordering;
@@ -96,10 +96,30 @@ impl<'a, 'm> Machine<'a, 'm> {
 
     #[inline]
     pub fn compare(&mut self, op: Comparison, left: Value<'a>, right: Value<'a>) -> bool {
+        if let (Some(x), Some(y)) = (self.small(left), self.small(right)) {
+            return holds(op, x.cmp(&y));
+        }
         match op {
             Comparison::Same => self.same(left, right),
             Comparison::NotSame => !self.same(left, right),
             _ => holds(op, self.order(left, right)),
+        }
+    }
+
+    /// The value if it is an integer of the usual size, without a look at the rest.
+    #[inline]
+    fn small(&self, value: Value<'a>) -> Option<i64> {
+        let bytes = match value {
+            Value::Int(i) => return Some(i),
+            Value::Bytes(bytes) => bytes,
+            _ => return None,
+        };
+        match *bytes {
+            [small @ 0..=0x7f] => Some(i64::from(small)),
+            [tag::INT1, a] => Some(i64::from(a as i8)),
+            [tag::INT2, a, b] => Some(i64::from(i16::from_le_bytes([a, b]))),
+            [tag::INT4, a, b, c, d] => Some(i64::from(i32::from_le_bytes([a, b, c, d]))),
+            _ => None,
         }
     }
 
