@@ -11,6 +11,17 @@ impl Program {
     /// Compiles a spec for records of `arity` elements (the record name counts) that are named `record_name`. `attached` belongs
     /// to the terms of the spec.
     pub fn parse(spec: &[u8], arity: usize, record_name: u64, attached: Option<Arc<dyn Attached>>) -> Result<Program, BadSpec> {
+        Self::parse_for(host().release(), spec, arity, record_name, attached)
+    }
+
+    /// As an OTP of this release understands the spec.
+    pub(super) fn parse_for(
+        release: u32,
+        spec: &[u8],
+        arity: usize,
+        record_name: u64,
+        attached: Option<Arc<dyn Attached>>,
+    ) -> Result<Program, BadSpec> {
         let clauses = list(spec).ok_or_else(|| BadSpec("A match specification is a list.".into()))?;
         let known = host().well_known();
         let mut writer = Writer::new();
@@ -18,7 +29,7 @@ impl Program {
         let mut compiler = Compiler {
             arity,
             name: record_name,
-            release: host().release(),
+            release,
             true_: known.true_,
             literals: vec![writer.buf.into_boxed_slice()],
             negative_zero: false,

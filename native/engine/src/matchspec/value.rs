@@ -108,7 +108,7 @@ impl<'a, 'm> Machine<'a, 'm> {
 
     /// The value if it is an integer of the usual size, without a look at the rest.
     #[inline]
-    fn small(&self, value: Value<'a>) -> Option<i64> {
+    pub fn small(&self, value: Value<'a>) -> Option<i64> {
         let bytes = match value {
             Value::Int(i) => return Some(i),
             Value::Bytes(bytes) => bytes,
