@@ -199,16 +199,32 @@ impl Compiler {
                 return;
             }
         }
-        if let Op::Call(Function::Compare(comparison), 2) = op {
-            let start = code.ops.len().checked_sub(2).filter(|&start| start >= code.barrier);
-            if let Some([Op::Load(left), Op::Load(right)]) = start.map(|start| &code.ops[start..]) {
-                let fused = Op::Compare(comparison, *left, *right);
-                code.ops.truncate(code.ops.len() - 2);
-                code.ops.push(fused);
-                return;
-            }
+        let fused = match op {
+            Op::Call(function, 2) => self.fused(function, code),
+            _ => None,
+        };
+        if fused.is_some() {
+            code.ops.truncate(code.ops.len() - 2);
         }
-        code.ops.push(op);
+        code.ops.push(fused.unwrap_or(op));
+    }
+
+    /// One operation for two loads and this call.
+    fn fused(&mut self, function: Function, code: &Code) -> Option<Op> {
+        let start = code.ops.len().checked_sub(2).filter(|&start| start >= code.barrier)?;
+        let [Op::Load(left), Op::Load(right)] = code.ops[start..] else { return None };
+        match (function, left, right) {
+            (Function::Compare(comparison), _, _) => Some(Op::Compare(comparison, left, right)),
+            // An element of the record is a field of it.
+            (Function::Element, Operand::Literal(index), Operand::Whole) => match read(&self.literals[index]).0 {
+                Term::Int(1) => Some(Op::Load(Operand::Literal(self.name_literal()))),
+                Term::Int(element) if element > 1 && element <= self.arity as i64 => {
+                    Some(Op::Load(Operand::Field(element as usize - 2)))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     fn folded(&self, op: &Op, count: usize, code: &Code) -> Option<Vec<u8>> {

@@ -218,21 +218,6 @@ impl<'a> Machine<'a, '_> {
             Function::IsFunctionOf => return self.is_function_of(one, two),
             _ => {}
         }
-        if let (Some(x), Some(y)) = (self.small(one), self.small(two)) {
-            // Most arithmetic is this.
-            let answer = match function {
-                Function::Add => x.checked_add(y),
-                Function::Subtract => x.checked_sub(y),
-                Function::Multiply => x.checked_mul(y),
-                Function::Quotient => x.checked_div(y),
-                Function::Remainder => x.checked_rem(y),
-                Function::Bits(Bitwise::And) => Some(x & y),
-                _ => None,
-            };
-            if let Some(answer) = answer {
-                return Some(Value::Int(answer));
-            }
-        }
         if matches!(one, Value::Whole) || matches!(two, Value::Whole) {
             return None;
         }
@@ -373,6 +358,22 @@ impl<'a> Machine<'a, '_> {
                 Value::Made(from, self.arena.len())
             }
         }
+    }
+}
+
+/// The arithmetic of machine words, where it stays one.
+#[inline]
+pub(super) fn of_integers(function: Function, x: i64, y: i64) -> Option<i64> {
+    match function {
+        Function::Add => x.checked_add(y),
+        Function::Subtract => x.checked_sub(y),
+        Function::Multiply => x.checked_mul(y),
+        Function::Quotient => x.checked_div(y),
+        Function::Remainder => x.checked_rem(y),
+        Function::Bits(Bitwise::And) => Some(x & y),
+        Function::Bits(Bitwise::Or) => Some(x | y),
+        Function::Bits(Bitwise::Xor) => Some(x ^ y),
+        _ => None,
     }
 }
 
