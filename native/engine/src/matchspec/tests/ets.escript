@@ -140,7 +140,7 @@ expr(N, Vars) ->
         17 -> {list_to_tuple([E() || _ <- lists:seq(1, rand:uniform(4) - 1)])};
         18 -> [E() | E()];
         19 -> [E() || _ <- lists:seq(1, rand:uniform(3))];
-        20 -> #{E() => E()};
+        20 -> #{scalar() => E()}; % OTP 25 damages its heap (wrong answers, crashes) when keys are built from lists or maps
         21 -> {const, data(2)};
         22 -> {is_record, E(), pick([r, a]), pick([5, 1, 2])};
         23 -> pick([{binary_part, E(), E(), E()}, {element, 2, '$_'}, {map_get, E(), E()}, {pick(One), E(), E()}, {pick(Two), E()}]);
