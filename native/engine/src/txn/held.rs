@@ -1,9 +1,8 @@
 //! The locks that one transaction holds, and the tables its process used last.
 
-use super::lock::{LockId, Modes, RecordLocks, TxnCtl, Wakes};
+use super::lock::{ByLock, LockId, Modes, RecordLocks, TxnCtl, Wakes};
 use super::open::OpenTable;
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// From this many record locks on they are found by a map.
@@ -24,7 +23,7 @@ pub struct TableRef(usize);
 pub struct Held {
     tables: Vec<TableHold>,
     records: SmallVec<[(LockId, Modes); 4]>,
-    by_id: HashMap<LockId, usize>,
+    by_id: ByLock<usize>,
 }
 
 impl Held {
@@ -99,7 +98,7 @@ impl Held {
             locks.release(id, ctl, wakes);
         }
         if !self.by_id.is_empty() {
-            self.by_id = HashMap::new();
+            self.by_id = ByLock::default();
         }
         for hold in &mut self.tables {
             if !hold.modes.is_empty() {

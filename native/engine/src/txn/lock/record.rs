@@ -26,7 +26,7 @@ impl LockId {
 
 /// Passes the hash through.
 #[derive(Default)]
-struct Passed(u64);
+pub struct Passed(u64);
 
 impl Hasher for Passed {
     fn finish(&self) -> u64 {
@@ -38,7 +38,10 @@ impl Hasher for Passed {
     }
 }
 
-type Map = HashMap<LockId, Lock, BuildHasherDefault<Passed>>;
+/// A map by lock, whose hash is there already.
+pub type ByLock<T> = HashMap<LockId, T, BuildHasherDefault<Passed>>;
+
+type Map = ByLock<Lock>;
 
 const SHARDS: usize = if cfg!(test) { 4 } else { 256 };
 
