@@ -6,7 +6,7 @@ use crate::reaper;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
 use crate::table::{BagStep, Change, Definition, Key, Table};
 use crate::term::Record;
-use crate::txn::lock::{CommitWait, LockId, RecordLocks, Waker, Wakes};
+use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ impl Db {
         for open in tables.values() {
             open.set_dropped();
             open.lock.dismiss(wakes);
+            // Emptied, not only let go: processes remember tables they used, and may sleep for years.
+            self.clear(open);
         }
         self.locks.dismiss(wakes);
         reaper::drop_later(tables);
@@ -141,9 +143,16 @@ impl Db {
         stop.map_or(Ok(()), Err)
     }
 
-    fn committer(&self, open: &OpenTable, key: &Key) -> Option<&'static crate::txn::lock::TxnCtl> {
-        let holder = self.locks.exclusive_holder(LockId { table: open.id(), hash: key.hash })?;
+    /// The large commit that is writing this key, told by its lock on the record or on the whole table.
+    fn committer(&self, open: &OpenTable, key: &Key) -> Option<&'static TxnCtl> {
+        let record = self.locks.exclusive_holder(LockId { table: open.id(), hash: key.hash });
+        let holder = record.or_else(|| open.lock.exclusive_holder())?;
         holder.is_committing().then_some(holder)
+    }
+
+    /// Locks that are held or waited for; a table counts as one, however many use it.
+    pub fn lock_count(&self) -> usize {
+        self.locks.len() + self.tables.read().values().filter(|t| !t.lock.is_free()).count()
     }
 
     /// After [`Stop::CommitWait`]: fires the waker when the commit is over; answers false if it is over already.

@@ -1,15 +1,29 @@
-//! A thread for work that must not hold up a scheduler: dropping large structures, ending transactions of killed processes.
+//! Threads for work that must not hold up a scheduler.
+//!
+//! There are two, so that the locks of a killed process do not wait until a large table is freed.
 
 use crossbeam::channel::{unbounded, Sender};
 use std::sync::OnceLock;
 
 type Job = Box<dyn FnOnce() + Send>;
+type Jobs = OnceLock<Option<Sender<Job>>>;
 
-static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
+static ENDINGS: Jobs = OnceLock::new();
+static GARBAGE: Jobs = OnceLock::new();
 
-/// Runs the job on the library's own thread; on the caller's where no thread can be had.
+/// Ends what a killed process has left: others wait for it.
 pub fn run(job: impl FnOnce() + Send + 'static) {
-    let jobs = JOBS.get_or_init(|| {
+    submit(&ENDINGS, "remnesia_reaper", Box::new(job));
+}
+
+/// Drops a value when there is time.
+pub fn drop_later(garbage: impl Send + 'static) {
+    submit(&GARBAGE, "remnesia_garbage", Box::new(move || drop(garbage)));
+}
+
+/// Runs the job on a thread of the library; on the caller's where no thread can be had.
+fn submit(jobs: &'static Jobs, name: &str, job: Job) {
+    let jobs = jobs.get_or_init(|| {
         let (sender, receiver) = unbounded::<Job>();
         let work = move || {
             for job in receiver {
@@ -17,9 +31,8 @@ pub fn run(job: impl FnOnce() + Send + 'static) {
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             }
         };
-        std::thread::Builder::new().name("remnesia_reaper".into()).spawn(work).ok().map(|_| sender)
+        std::thread::Builder::new().name(name.into()).spawn(work).ok().map(|_| sender)
     });
-    let job: Job = Box::new(job);
     match jobs {
         Some(jobs) => {
             if let Err(unsent) = jobs.send(job) {
@@ -28,9 +41,4 @@ pub fn run(job: impl FnOnce() + Send + 'static) {
         }
         None => job(),
     }
-}
-
-/// Drops a value on that thread.
-pub fn drop_later(garbage: impl Send + 'static) {
-    run(move || drop(garbage));
 }

@@ -96,7 +96,7 @@ nif!(lock_global, |call, [handle, global, kind]| {
 });
 
 nif!(
-    /// Record, value and global locks held or waited for, in the whole database.
+    /// Locks held or waited for, in the whole database.
     lock_count,
-    |call, []| Ok(call.int(DB.locks.len() as i64))
+    |call, []| Ok(call.int(DB.lock_count() as i64))
 );

@@ -148,6 +148,10 @@ impl Txn {
         }
         if self.wanted.is_some() {
             self.settle();
+            // In a queue it cannot be in another one: whoever goes on without its grant is told to wait again.
+            if self.wanted.is_some_and(|w| w.queued) {
+                return Err(Stop::Wait);
+            }
         }
         Ok(())
     }
@@ -253,9 +257,22 @@ impl Txn {
         if self.held.table_modes(table).grants(kind.mode()) {
             return Ok(());
         }
+        let intention = if kind == LockKind::Read { Modes::IS } else { Modes::IX };
+        self.enter(table, intention)?;
         let id = LockId { table: self.held.open(table).id(), hash };
         self.acquire(db, id, kind.mode())?;
-        self.lock_mode(table, if kind == LockKind::Read { Modes::IS } else { Modes::IX })
+        self.lock_mode(table, intention)
+    }
+
+    /// Whoever holds a lock goes past one that waits for the whole table, which so could wait for ever. A transaction that holds
+    /// nothing yet therefore takes the intention first where a table is wanted as a whole: it waits its turn.
+    #[inline]
+    fn enter(&mut self, table: TableRef, intention: Modes) -> Result<(), Stop> {
+        if self.held.open(table).lock.is_wanted() && self.held.is_empty() {
+            self.lock_mode(table, intention)
+        } else {
+            Ok(())
+        }
     }
 
     /// Locks a name that belongs to no table.
@@ -269,6 +286,7 @@ impl Txn {
         if self.held.table_modes(table).grants(Modes::S) {
             return Ok(());
         }
+        self.enter(table, Modes::IS)?;
         let id = value_lock(self.held.open(table).id(), field, form);
         self.acquire(db, id, Modes::S)?;
         self.lock_mode(table, Modes::IS)
@@ -410,6 +428,13 @@ impl Txn {
 
     /// Gives everything up and begins anew at depth 1 with the lock that was lost against, taken while nothing is held.
     pub fn restart(&mut self, db: &Db) -> Result<(), Stop> {
+        if self.depth() == 0 {
+            return Err(Stop::NoTransaction);
+        }
+        if self.wanted.is_some_and(|w| w.queued) {
+            // Not told to restart, but waiting: the place in the queue goes too.
+            self.cancel(db);
+        }
         self.overlay.clear();
         self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
         self.doomed = false;

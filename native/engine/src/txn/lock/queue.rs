@@ -175,6 +175,11 @@ impl Lock {
         &self.holders
     }
 
+    /// Who holds it with a mode that excludes everybody.
+    pub fn exclusive_holder(&self) -> Option<&'static TxnCtl> {
+        self.holders.iter().find(|(_, m)| m.contains(Modes::X)).map(|(c, _)| *c)
+    }
+
     /// No two holders conflict, and whoever waits while holding locks waits for younger ones only.
     pub fn check(&self) -> Result<(), String> {
         for (i, (a, ma)) in self.holders.iter().enumerate() {

@@ -3,7 +3,6 @@
 //! Two things with one hash share a lock: that costs a wait once in 2^64, and no memory for keys.
 
 use super::ctl::TxnCtl;
-use super::mode::Modes;
 use super::queue::{Lock, Request, Verdict, Waker, Wakes};
 use crate::sync::Mutex;
 use crossbeam::utils::CachePadded;
@@ -112,7 +111,7 @@ impl RecordLocks {
     /// Who holds the lock with a mode that excludes everybody.
     pub fn exclusive_holder(&self, id: LockId) -> Option<&'static TxnCtl> {
         let shard = self.shard(id).lock();
-        shard.get(&id)?.holders().iter().find(|(_, m)| m.contains(Modes::X)).map(|(c, _)| *c)
+        shard.get(&id)?.exclusive_holder()
     }
 
     /// Wakes every waiter without its lock, when the database stops.

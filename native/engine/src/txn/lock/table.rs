@@ -142,6 +142,17 @@ impl TableLock {
         self.settle(&mut lock, wakes);
     }
 
+    /// Does somebody hold or want the table as a whole?
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.gate.load(Ordering::Relaxed) != 0
+    }
+
+    /// Who holds the table with a mode that excludes everybody.
+    pub fn exclusive_holder(&self) -> Option<&'static TxnCtl> {
+        self.slow.lock().exclusive_holder()
+    }
+
     /// Nobody holds or wants anything.
     pub fn is_free(&self) -> bool {
         let counts = |s: &CachePadded<Stripe>| s.is.load(Ordering::SeqCst) == 0 && s.ix.load(Ordering::SeqCst) == 0;
