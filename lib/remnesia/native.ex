@@ -67,6 +67,7 @@ defmodule Remnesia.Native do
   def test_key(_term), do: stub()
   def test_same(_a, _b), do: stub()
   def test_hash(_term), do: stub()
+  def test_time(_record, _times), do: stub()
   def test_live(_term), do: stub()
   def test_match(_tuple, _spec), do: stub()
   def test_panic(_txn, _name), do: stub()

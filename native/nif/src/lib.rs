@@ -30,7 +30,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<49> = Functions([
+static FUNCTIONS: Functions<50> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -80,6 +80,7 @@ static FUNCTIONS: Functions<49> = Functions([
     nif(c"test_match", 2, testing::match_spec),
     nif(c"test_live", 1, testing::live),
     nif(c"test_hash", 1, testing::hash),
+    nif(c"test_time", 2, testing::time),
 ]);
 
 unsafe extern "C" fn load(env: *mut ErlNifEnv, _data: *mut *mut c_void, _info: ErlNifTerm) -> c_int {

@@ -2,12 +2,15 @@
 
 use crate::border::{with_scratch, Answer, Call, Fail, DB};
 use crate::session::with_txn;
-use crate::term::{decode, RawTerm};
+use crate::term::host::Scratch as ScratchEnv;
+use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{self, Outcome, Program};
 use remnesia_engine::table::key::Key;
 use remnesia_engine::term::{key as ordered, order, Attached, Record, Term};
+use rustler::sys::{enif_get_int64, enif_get_tuple};
 use std::sync::Arc;
+use std::time::Instant;
 
 struct Flat {
     bytes: Vec<u8>,
@@ -68,6 +71,51 @@ nif!(hash, |call, [term]| {
     let flat = flat(call, *term)?;
     Ok(call.int((Key::exact(&flat.bytes, flat.negative_zero).hash >> 8) as i64))
 });
+
+nif!(
+    /// Nanoseconds per encoding and per decoding of a record, the best of nine rounds of `n`.
+    time,
+    |call, [tuple, n]| {
+        let (mut arity, mut elements, mut n_) = (0, std::ptr::null(), 0i64);
+        // SAFETY: a true answer means that the variables are filled in; the tuple has at least one element.
+        let name = unsafe {
+            if enif_get_tuple(call.env, *tuple, &mut arity, &mut elements) == 0
+                || arity < 2
+                || enif_get_int64(call.env, *n, &mut n_) == 0
+            {
+                return Err(Fail::BadArg);
+            }
+            *elements
+        };
+        let arity = arity as usize;
+        with_scratch(|scratch| {
+            let mut best = [f64::MAX; 3];
+            for _ in 0..9 {
+                let begun = Instant::now();
+                for _ in 0..n_ {
+                    scratch.encoder.begin(call.limit());
+                    scratch.encoder.fields(call.env, *tuple, arity, name)?;
+                }
+                best[0] = best[0].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
+                let begun = Instant::now();
+                for _ in 0..n_ {
+                    scratch.encoder.begin(call.limit());
+                    scratch.encoder.record(call.env, *tuple, arity, name)?;
+                }
+                best[1] = best[1].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
+                scratch.encoder.begin(call.limit());
+                let record = scratch.encoder.record(call.env, *tuple, arity, name)?;
+                let env = ScratchEnv::new();
+                let begun = Instant::now();
+                for _ in 0..n_ {
+                    decode_record(env.get(), &record, name, &mut scratch.terms);
+                }
+                best[2] = best[2].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
+            }
+            Ok(call.tuple(&best.map(|ns| call.int(ns as i64))))
+        })
+    }
+);
 
 nif!(live, |call, [term]| boolean(flat(call, *term)?.attached.is_some()));
 

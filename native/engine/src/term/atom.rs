@@ -58,6 +58,13 @@ pub fn host() -> &'static dyn Host {
     &**HOST.get_or_init(|| Box::new(super::atom::plain::Plain::default()))
 }
 
+/// Node and creation that ordered keys write for terms of this node: those of the moment the first such key was made. Keys stay in
+/// tables, so a node that gets its name later must not change them.
+pub fn home() -> &'static (Vec<u8>, u32) {
+    static HOME: OnceLock<(Vec<u8>, u32)> = OnceLock::new();
+    HOME.get_or_init(|| host().this_node())
+}
+
 /// Text of an atom, cached.
 pub fn text(word: u64) -> &'static [u8] {
     let texts = TEXTS.get_or_init(Default::default);

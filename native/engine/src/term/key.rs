@@ -100,13 +100,13 @@ fn term<'a>(bytes: &'a [u8], exact: bool, beside: Beside, out: &mut Vec<u8>, ops
             text(atom::text(word), out);
         }
         Term::Ref(numbers) => {
-            let (node, creation) = host().this_node();
+            let (node, creation) = atom::home();
             out.push(class::REF);
-            reference(&node, creation, numbers, out);
+            reference(node, *creation, numbers, false, out);
         }
         Term::ExtRef(id) => {
             out.push(class::REF);
-            reference(atom::text(id.node), id.creation, id.numbers, out);
+            reference(atom::text(id.node), id.creation, id.numbers, true, out);
         }
         Term::Fun(identity) => {
             out.push(class::CLOSURE);
@@ -282,31 +282,41 @@ fn number(le: &[u8]) -> [u8; 4] {
     [le[3], le[2], le[1], le[0]]
 }
 
-/// References: node, creation, then numbers from the last (most significant) to the first.
-fn reference(node: &[u8], creation: u32, numbers: &[u8], out: &mut Vec<u8>) {
+/// References: node, creation, then numbers from the last (most significant) to the first; absent ones count as zero.
+fn reference(node: &[u8], creation: u32, numbers: &[u8], foreign: bool, out: &mut Vec<u8>) {
     text(node, out);
     out.extend_from_slice(&creation.to_be_bytes());
-    for le in numbers.chunks_exact(4).rev() {
-        out.extend_from_slice(&number(le));
-    }
-    out.push(numbers.len() as u8);
+    padded(numbers, REF_NUMBERS, out);
+    numbers.chunks_exact(4).rev().for_each(|le| out.extend_from_slice(&number(le)));
+    out.push(u8::from(foreign));
 }
 
+/// Most numbers that a reference has; those of aliases have five, others three.
+const REF_NUMBERS: usize = 5;
+
+/// Zeros for the numbers that are missing to `full`.
+fn padded(numbers: &[u8], full: usize, out: &mut Vec<u8>) {
+    out.resize(out.len() + (4 * full).saturating_sub(numbers.len()), 0);
+}
+
+/// A pid or port of this node, by the name the node had when the first key was made (see [`atom::home`]).
 fn local(word: u64, port: bool, out: &mut Vec<u8>) {
-    let id = host().local(word, port);
-    let numbers: Vec<u8> = id.numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-    named(&id.node, id.creation, &numbers, port, out);
+    let numbers: Vec<u8> = host().local(word, port).numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+    let (node, creation) = atom::home();
+    named(node, *creation, &numbers, port, false, out);
 }
 
 fn external(id: Ident, port: bool, out: &mut Vec<u8>) {
-    named(atom::text(id.node), id.creation, id.numbers, port, out);
+    named(atom::text(id.node), id.creation, id.numbers, port, true, out);
 }
 
-/// Ports go by node, then number. Pids go by serial and id first on older VMs, by node first on newer ones (the host knows).
-fn named(node: &[u8], creation: u32, numbers: &[u8], port: bool, out: &mut Vec<u8>) {
+/// Ports go by node, then number (of one word or two). Pids go by serial and id first on older VMs, by node first on newer ones
+/// (the host knows). The last byte keeps a term of this node and one of a node of the same name apart.
+fn named(node: &[u8], creation: u32, numbers: &[u8], port: bool, foreign: bool, out: &mut Vec<u8>) {
     out.push(if port { class::PORT } else { class::PID });
     let put_numbers = |out: &mut Vec<u8>| {
         if port {
+            padded(numbers, 2, out);
             numbers.chunks_exact(4).for_each(|le| out.extend_from_slice(&number(le)));
         } else {
             numbers.chunks_exact(4).rev().for_each(|le| out.extend_from_slice(&number(le)));
@@ -320,6 +330,7 @@ fn named(node: &[u8], creation: u32, numbers: &[u8], port: bool, out: &mut Vec<u
     if port || host().pids_by_node() {
         put_numbers(out);
     }
+    out.push(u8::from(foreign));
 }
 
 /// Closures go by module, index, uniq, number and values of free variables.

@@ -37,6 +37,11 @@ pub fn canonical_zero(bytes: &[u8]) -> Vec<u8> {
                     9
                 }
             }
+            // A closure: module, index, uniq, arity, then the tuple of its free variables.
+            tag::FUN => {
+                let module = &out[at + 5..];
+                5 + module.len() - skip(module).len() + 21
+            }
             _ => out.len() - at - skip(&out[at..]).len(),
         };
     }

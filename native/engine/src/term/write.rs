@@ -218,6 +218,13 @@ impl Writer {
         self.close(open, MAP, count);
     }
 
+    /// The elements were `count` pairs in canonical order: rising bytes of the keys.
+    #[inline]
+    pub fn close_sorted_map(&mut self, open: Open, count: usize) {
+        debug_assert!(pairs_sorted(&self.buf[open.0 + LARGE_HEAD..], count));
+        self.close(open, MAP, count);
+    }
+
     /// Fills in the head. A small body moves down over the unused bytes of the large head, which bounds the move by 255 bytes.
     #[inline]
     fn close(&mut self, open: Open, small_tag: u8, count: usize) {

@@ -5,6 +5,7 @@ use super::{external, from_word, no_term, Env, RawTerm};
 use remnesia_engine::term::atom::text;
 use remnesia_engine::term::{read, tag, Attached, Ident, Record, Term};
 use rustler::sys::*;
+use smallvec::SmallVec;
 
 enum Kind {
     Tuple,
@@ -21,6 +22,9 @@ struct Frame<'a> {
     start: usize,
 }
 
+/// Terms that an idle vector may keep room for: a large term must not hold on to its memory for ever.
+const KEEP: usize = 1 << 16;
+
 /// Decodes a record as a tuple with the record name in front.
 #[inline]
 pub fn decode_record(env: Env, record: &Record, name: RawTerm, terms: &mut Vec<RawTerm>) -> RawTerm {
@@ -34,7 +38,11 @@ pub fn decode_record(env: Env, record: &Record, name: RawTerm, terms: &mut Vec<R
         terms.push(term);
     }
     // SAFETY: as many terms as the vector has, all alive in `env`.
-    unsafe { enif_make_tuple_from_array(env, terms.as_ptr(), terms.len() as u32) }
+    let tuple = unsafe { enif_make_tuple_from_array(env, terms.as_ptr(), terms.len() as u32) };
+    if terms.capacity() > KEEP {
+        *terms = Vec::new();
+    }
+    tuple
 }
 
 /// Decodes one term; `beside` are the places where its living terms may be.
@@ -45,10 +53,55 @@ pub fn decode(env: Env, bytes: &[u8], beside: &[Option<&dyn Attached>]) -> RawTe
 /// Decodes the first term; the elements of containers stand at the end of `terms` meanwhile.
 #[inline]
 fn first<'a>(env: Env, bytes: &'a [u8], beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> (RawTerm, &'a [u8]) {
+    if let Some(found) = frequent(env, bytes) {
+        return found;
+    }
     let (term, rest) = read(bytes);
     match scalar(env, &term, &bytes[..bytes.len() - rest.len()], beside) {
         Some(term) => (term, rest),
         None => (container(env, term, beside, terms), rest),
+    }
+}
+
+/// The terms that most fields hold, straight from their first byte: `read` has to carry every kind of term.
+#[inline(always)]
+fn frequent(env: Env, bytes: &[u8]) -> Option<(RawTerm, &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    // SAFETY: makes new terms in `env`.
+    unsafe {
+        Some(match tag {
+            0..=0x7f => (enif_make_int64(env, i64::from(tag)), rest),
+            tag::ATOM3 => {
+                let (&[a, b, c], rest) = rest.split_first_chunk()?;
+                (from_word(u64::from(a) << 16 | u64::from(b) << 8 | u64::from(c)), rest)
+            }
+            tag::INT1 => {
+                let (&i, rest) = rest.split_first()?;
+                (enif_make_int64(env, i64::from(i as i8)), rest)
+            }
+            tag::INT2 => {
+                let (i, rest) = rest.split_first_chunk()?;
+                (enif_make_int64(env, i64::from(i16::from_le_bytes(*i))), rest)
+            }
+            tag::INT4 => {
+                let (i, rest) = rest.split_first_chunk()?;
+                (enif_make_int64(env, i64::from(i32::from_le_bytes(*i))), rest)
+            }
+            tag::INT8 => {
+                let (i, rest) = rest.split_first_chunk()?;
+                (enif_make_int64(env, i64::from_le_bytes(*i)), rest)
+            }
+            tag::FLOAT => {
+                let (f, rest) = rest.split_first_chunk()?;
+                (enif_make_double(env, f64::from_be_bytes(*f)), rest)
+            }
+            tag::BINARY => {
+                let (&len, rest) = rest.split_first()?;
+                let (content, rest) = rest.split_at_checked(usize::from(len))?;
+                (new_binary(env, content), rest)
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -65,33 +118,33 @@ fn open<'a>(term: &Term<'a>, start: usize) -> Option<Frame<'a>> {
 
 fn container(env: Env, term: Term, beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> RawTerm {
     let Some(mut frame) = open(&term, terms.len()) else { return unknown(env) };
-    let mut outer: Vec<Frame> = Vec::new();
+    let mut outer: SmallVec<[Frame; 6]> = SmallVec::new();
     loop {
-        if frame.left == 0 {
-            let built = build(env, &frame.kind, &terms[frame.start..]);
-            terms.truncate(frame.start);
-            match outer.pop() {
-                None => return built,
-                Some(mut parent) => {
-                    parent.left -= 1;
-                    terms.push(built);
-                    frame = parent;
-                }
+        while frame.left > 0 {
+            frame.left -= 1;
+            if let Some((term, rest)) = frequent(env, frame.rest) {
+                terms.push(term);
+                frame.rest = rest;
+                continue;
             }
-            continue;
+            let (term, rest) = read(frame.rest);
+            let one = &frame.rest[..frame.rest.len() - rest.len()];
+            frame.rest = rest;
+            if let Some(term) = scalar(env, &term, one, beside) {
+                terms.push(term);
+            } else if let Some(inner) = open(&term, terms.len()) {
+                outer.push(std::mem::replace(&mut frame, inner));
+            } else {
+                terms.push(unknown(env));
+            }
         }
-        let (term, rest) = read(frame.rest);
-        let one = &frame.rest[..frame.rest.len() - rest.len()];
-        frame.rest = rest;
-        if let Some(term) = scalar(env, &term, one, beside) {
-            terms.push(term);
-            frame.left -= 1;
-        } else if let Some(inner) = open(&term, terms.len()) {
-            outer.push(std::mem::replace(&mut frame, inner));
-        } else {
-            terms.push(unknown(env));
-            frame.left -= 1;
+        let built = build(env, &frame.kind, &terms[frame.start..]);
+        terms.truncate(frame.start);
+        match outer.pop() {
+            None => return built,
+            Some(parent) => frame = parent,
         }
+        terms.push(built);
     }
 }
 
@@ -106,7 +159,9 @@ fn build(env: Env, kind: &Kind, terms: &[RawTerm]) -> RawTerm {
                 heads.iter().rev().fold(tail, |list, head| enif_make_list_cell(env, *head, list))
             }
             Kind::Map => {
-                let (keys, values): (Vec<_>, Vec<_>) = terms.chunks_exact(2).map(|p| (p[0], p[1])).unzip();
+                // Maps of up to 32 pairs are flat in the VM and frequent here.
+                let keys: SmallVec<[RawTerm; 32]> = terms.iter().step_by(2).copied().collect();
+                let values: SmallVec<[RawTerm; 32]> = terms.iter().skip(1).step_by(2).copied().collect();
                 let mut map = no_term();
                 if enif_make_map_from_arrays(env, keys.as_ptr(), values.as_ptr(), keys.len(), &mut map) == 0 {
                     // Two keys are one term only if a `-0.0` met a `0.0`; the later wins, as in a map update.

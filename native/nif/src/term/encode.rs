@@ -1,10 +1,11 @@
 //! BEAM terms to flat bytes.
 
 use super::external::{self, External};
-use super::live::{binary, Live, LiveTerms, Transient};
+use super::live::{aligned, binary, new_binary, Live, LiveTerms, Transient};
 use super::{no_term, word, Env, RawTerm};
 use remnesia_engine::term::{tag, Attached, Open, Record, Writer, BLOB_MIN};
 use rustler::sys::*;
+use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub enum EncodeError {
 }
 
 /// Containers being walked.
+#[derive(Clone, Copy)]
 enum Frame {
     Tuple {
         next: *const RawTerm,
@@ -35,10 +37,13 @@ enum Frame {
         count: usize,
         open: Open,
     },
-    /// Keys and values in turn, from `terms`.
+    /// Pairs from `pairs[start..]`, `at` being the next; the value of a pair is next if its key is written.
     Map {
         at: usize,
         start: usize,
+        key_done: bool,
+        /// All keys are atoms and the pairs are in canonical order.
+        sorted: bool,
         open: Open,
     },
     /// Free variables of a closure, from `terms`.
@@ -58,8 +63,12 @@ pub struct Encoder {
     pub writer: Writer,
     live: Vec<Live>,
     frames: Vec<Frame>,
-    /// Elements of the maps and closures being walked.
+    /// Free variables of the closures being walked.
     terms: Vec<RawTerm>,
+    /// Pairs of the maps being walked.
+    pairs: Vec<(RawTerm, RawTerm)>,
+    /// Closures around the present term. What lives inside a closure is kept alive by it.
+    closures: usize,
     pub starts: Vec<u32>,
     work: usize,
     limit: usize,
@@ -69,22 +78,33 @@ pub struct Encoder {
 const TERM_COST: usize = 16;
 /// Hashing costs about as much as copying four times.
 const HASH_COST: usize = 2;
+/// Work for a term that goes through the external format.
+const EXTERNAL_COST: usize = 128;
+/// Memory that an idle encoder may keep: a large term must not hold on to its memory for ever.
+const KEEP: usize = 1 << 20;
+
+/// Empties a vector, and frees it if it is large.
+fn reset<T>(vec: &mut Vec<T>) {
+    vec.clear();
+    if vec.capacity() * size_of::<T>() > KEEP {
+        *vec = Vec::new();
+    }
+}
 
 impl Encoder {
     /// Empties the encoder. `limit`: work allowed, in bytes.
     #[inline]
     pub fn begin(&mut self, limit: usize) {
         self.writer.clear();
-        self.live.clear();
-        self.frames.clear();
-        self.terms.clear();
-        self.starts.clear();
+        reset(&mut self.writer.buf);
+        reset(&mut self.live);
+        reset(&mut self.frames);
+        reset(&mut self.terms);
+        reset(&mut self.pairs);
+        reset(&mut self.starts);
+        self.closures = 0;
         self.work = 0;
         self.limit = limit;
-        // A large term must not keep its memory for ever.
-        if self.writer.buf.capacity() > 1 << 20 {
-            self.writer.buf = Vec::new();
-        }
     }
 
     /// Flat bytes so far.
@@ -105,6 +125,18 @@ impl Encoder {
     /// Encodes a record tuple and makes the row of it.
     #[inline]
     pub fn record(&mut self, env: Env, tuple: RawTerm, arity: usize, name: RawTerm) -> Result<Record, EncodeError> {
+        self.fields(env, tuple, arity, name)?;
+        let attached = self.attached();
+        let record = Record::build(&self.starts, &self.writer.buf, self.writer.negative_zero, attached);
+        if self.writer.buf.capacity() > KEEP {
+            self.begin(self.limit);
+        }
+        Ok(record)
+    }
+
+    /// Encodes the fields of a record tuple, all but the record name.
+    #[inline]
+    pub fn fields(&mut self, env: Env, tuple: RawTerm, arity: usize, name: RawTerm) -> Result<(), EncodeError> {
         let mut count = 0;
         let mut elements = std::ptr::null();
         // SAFETY: a true answer means that `elements` points to `count` terms of the tuple.
@@ -120,91 +152,134 @@ impl Encoder {
         for &element in &elements[1..] {
             self.starts.push(self.writer.len() as u32);
             self.term(env, element)?;
+            self.within_limit()?;
         }
-        let attached = self.attached();
-        Ok(Record::build(&self.starts, &self.writer.buf, self.writer.negative_zero, attached))
+        Ok(())
+    }
+
+    #[inline]
+    fn within_limit(&self) -> Result<(), EncodeError> {
+        if self.work.saturating_add(self.writer.buf.len()) > self.limit {
+            return Err(EncodeError::TooLong);
+        }
+        Ok(())
     }
 
     /// Encodes one term behind what is there.
     #[inline]
     pub fn term(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
         self.one(env, term)?;
-        while let Some(frame) = self.frames.last_mut() {
-            if self.work + self.writer.buf.len() > self.limit {
-                return Err(EncodeError::TooLong);
-            }
-            let next = match frame {
-                Frame::Tuple { next, left, count, open } => {
-                    if *left == 0 {
-                        let (open, count) = (*open, *count);
-                        self.frames.pop();
-                        self.writer.close_tuple(open, count);
-                        continue;
+        if self.frames.is_empty() {
+            return Ok(());
+        }
+        self.walk(env)
+    }
+
+    /// Writes the containers that are open. Each arm goes on with its container for as long as the elements are scalars; an element
+    /// that opened a container leaves its frame on top.
+    fn walk(&mut self, env: Env) -> Result<(), EncodeError> {
+        'frames: while let Some(at) = self.frames.len().checked_sub(1) {
+            match self.frames[at] {
+                Frame::Tuple { mut next, mut left, count, open } => {
+                    while left > 0 {
+                        // SAFETY: `left` terms are still to come at `next`; the tuple lives during the call.
+                        let term = unsafe {
+                            let term = *next;
+                            next = next.add(1);
+                            term
+                        };
+                        left -= 1;
+                        if self.element(env, term)? {
+                            self.frames[at] = Frame::Tuple { next, left, count, open };
+                            continue 'frames;
+                        }
                     }
-                    // SAFETY: `left` terms are still to come at `next`; the tuple lives during the call.
-                    unsafe {
-                        let term = **next;
-                        *next = next.add(1);
-                        *left -= 1;
-                        term
-                    }
+                    self.frames.pop();
+                    self.writer.close_tuple(open, count);
                 }
-                Frame::List { rest, count, open } => {
+                Frame::List { mut rest, mut count, open } => {
                     let (mut head, mut tail) = (no_term(), no_term());
                     // SAFETY: only reads the list; sets head and tail when it is a cell.
-                    if unsafe { enif_get_list_cell(env, *rest, &mut head, &mut tail) } != 0 {
-                        *rest = tail;
-                        *count += 1;
-                        head
-                    } else {
-                        let (rest, count, open) = (*rest, *count, *open);
-                        self.frames.pop();
-                        // SAFETY: only looks at the term.
-                        if unsafe { enif_is_empty_list(env, rest) } != 0 {
-                            self.writer.close_list(open, count);
-                            continue;
+                    while unsafe { enif_get_list_cell(env, rest, &mut head, &mut tail) } != 0 {
+                        rest = tail;
+                        count += 1;
+                        if self.element(env, head)? {
+                            self.frames[at] = Frame::List { rest, count, open };
+                            continue 'frames;
                         }
-                        self.frames.push(Frame::Tail { count, open });
-                        rest
+                    }
+                    // SAFETY: only looks at the term.
+                    if unsafe { enif_is_empty_list(env, rest) } != 0 {
+                        self.frames.pop();
+                        self.writer.close_list(open, count);
+                    } else {
+                        self.frames[at] = Frame::Tail { count, open };
+                        self.element(env, rest)?;
                     }
                 }
                 Frame::Tail { count, open } => {
-                    let (count, open) = (*count, *open);
                     self.frames.pop();
                     self.writer.close_improper(open, count);
-                    continue;
                 }
-                Frame::Map { at, start, open } => {
-                    if *at == self.terms.len() {
-                        let (start, open) = (*start, *open);
-                        let count = (self.terms.len() - start) / 2;
-                        self.terms.truncate(start);
-                        self.frames.pop();
+                Frame::Map { at: mut pair, start, mut key_done, sorted, open } => {
+                    while let Some(&(key, value)) = self.pairs.get(pair) {
+                        if !key_done && sorted {
+                            self.writer.atom(word(key));
+                            key_done = true;
+                        }
+                        let term = if key_done { value } else { key };
+                        pair += usize::from(key_done);
+                        key_done = !key_done;
+                        if self.element(env, term)? {
+                            self.frames[at] = Frame::Map { at: pair, start, key_done, sorted, open };
+                            continue 'frames;
+                        }
+                    }
+                    let count = self.pairs.len() - start;
+                    self.pairs.truncate(start);
+                    self.frames.pop();
+                    if sorted {
+                        self.writer.close_sorted_map(open, count);
+                    } else {
                         self.writer.close_map(open, count);
-                        continue;
                     }
-                    *at += 1;
-                    self.terms[*at - 1]
                 }
-                Frame::Fun { at, start, fun_at, fun, tuple, term } => {
-                    if *at == self.terms.len() {
-                        let (start, fun_at, fun, tuple, term) = (*start, *fun_at, *fun, *tuple, *term);
-                        let count = self.terms.len() - start;
-                        self.terms.truncate(start);
-                        self.frames.pop();
-                        self.writer.close_tuple(tuple, count);
-                        self.writer.close_fun(fun);
-                        self.live.push((self.writer.buf[fun_at..].into(), term));
-                        continue;
+                Frame::Fun { at: mut variable, start, fun_at, fun, tuple, term } => {
+                    while let Some(&free) = self.terms.get(variable) {
+                        variable += 1;
+                        if self.element(env, free)? {
+                            self.frames[at] = Frame::Fun { at: variable, start, fun_at, fun, tuple, term };
+                            continue 'frames;
+                        }
                     }
-                    *at += 1;
-                    self.terms[*at - 1]
+                    let count = self.terms.len() - start;
+                    self.terms.truncate(start);
+                    self.frames.pop();
+                    self.writer.close_tuple(tuple, count);
+                    self.writer.close_fun(fun);
+                    self.closures -= 1;
+                    self.keep(fun_at, term);
                 }
-            };
-            self.work += TERM_COST;
-            self.one(env, next)?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes an element of a container; true if it is a container itself, now the topmost.
+    #[inline]
+    fn element(&mut self, env: Env, term: RawTerm) -> Result<bool, EncodeError> {
+        self.work += TERM_COST;
+        self.within_limit()?;
+        let before = self.frames.len();
+        self.one(env, term)?;
+        Ok(self.frames.len() > before)
+    }
+
+    /// Notes that the term whose identity was written from `at` on must be kept alive.
+    fn keep(&mut self, at: usize, term: RawTerm) {
+        if self.closures == 0 {
+            self.live.push((SmallVec::from_slice(&self.writer.buf[at..]), term));
+        }
     }
 
     /// Writes a scalar, or opens a container.
@@ -220,7 +295,7 @@ impl Encoder {
                     if enif_get_int64(env, term, &mut i) != 0 {
                         self.writer.int(i);
                     } else {
-                        self.work += TERM_COST;
+                        self.work += EXTERNAL_COST;
                         let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
                         let (negative, magnitude) = external::big(external.bytes()).ok_or(EncodeError::Unsupported)?;
                         self.writer.big(negative, magnitude);
@@ -280,13 +355,18 @@ impl Encoder {
                 if self.work > self.limit {
                     return Err(EncodeError::TooLong);
                 }
+                // A binary that begins inside a byte is copied by every look at it. One copy for all looks, as looking into the
+                // environment of a record must not write there.
+                let term = if aligned(env, term, content) { term } else { new_binary(env, content) };
                 let at = self.writer.len();
                 self.writer.blob(content.len() as u64, blake3::hash(content).as_bytes());
-                self.live.push((self.writer.buf[at..].into(), term));
+                // Not `keep`: the content is asked for inside closures too.
+                self.live.push((SmallVec::from_slice(&self.writer.buf[at..]), term));
             }
             None => {
                 let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
                 let (bytes, last_bits) = external::bits(external.bytes()).ok_or(EncodeError::Unsupported)?;
+                self.work += EXTERNAL_COST;
                 self.writer.bits(bytes, last_bits);
             }
         }
@@ -294,7 +374,7 @@ impl Encoder {
     }
 
     fn map(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
-        let start = self.terms.len();
+        let start = self.pairs.len();
         let mut all_atoms = true;
         let mut iter = MaybeUninit::<ErlNifMapIterator>::uninit();
         // SAFETY: the iterator is made, used and destroyed here; the map lives during the call.
@@ -305,24 +385,31 @@ impl Encoder {
             }
             let iter = iter.as_mut_ptr();
             let (mut key, mut value) = (no_term(), no_term());
-            while enif_map_iterator_get_pair(env, iter, &mut key, &mut value) != 0 {
+            // The pairs of a large map are work too, before any of them is written.
+            let most = self.limit.saturating_sub(self.work) / TERM_COST;
+            let mut within = true;
+            while within && enif_map_iterator_get_pair(env, iter, &mut key, &mut value) != 0 {
                 all_atoms = all_atoms && enif_is_atom(env, key) != 0;
-                self.terms.push(key);
-                self.terms.push(value);
+                self.pairs.push((key, value));
                 enif_map_iterator_next(env, iter);
+                within = self.pairs.len() - start <= most;
             }
             enif_map_iterator_destroy(env, iter);
+            if !within {
+                return Err(EncodeError::TooLong);
+            }
         }
-        self.work += (self.terms.len() - start) * 4;
         if all_atoms {
-            sort_by_word(&mut self.terms[start..]);
+            // The order of words is the canonical order, see `Writer::atom`.
+            self.pairs[start..].sort_unstable_by_key(|pair| pair.0);
         }
         let open = self.writer.open();
-        self.frames.push(Frame::Map { at: start, start, open });
+        self.frames.push(Frame::Map { at: start, start, key_done: false, sorted: all_atoms, open });
         Ok(())
     }
 
     fn external(&mut self, env: Env, term: RawTerm, tag: u8) -> Result<(), EncodeError> {
+        self.work += EXTERNAL_COST;
         let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
         let named = external::named(external.bytes()).ok_or(EncodeError::Unsupported)?;
         let (node, _) = external::atom(env, named.node).ok_or(EncodeError::Unsupported)?;
@@ -333,6 +420,7 @@ impl Encoder {
     /// A reference is local if it has node and creation of one that is made now; both are written in one step, so a node that is just
     /// being named cannot come between.
     fn reference(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
+        self.work += EXTERNAL_COST;
         // SAFETY: makes a list of two terms in the caller's environment.
         let both = unsafe {
             let pair = [term, enif_make_ref(env)];
@@ -344,50 +432,38 @@ impl Encoder {
         if (named.node, named.creation) == (own.node, own.creation) {
             let at = self.writer.len();
             self.writer.local_ref(&named.numbers);
-            self.live.push((self.writer.buf[at..].into(), term));
+            self.keep(at, term);
         } else {
             let (node, _) = external::atom(env, named.node).ok_or(EncodeError::Unsupported)?;
-            self.writer.external(tag::EXT_REF, named.creation, &named.numbers, word(node));
+            // To the VM a missing number is a zero; references have three numbers or, when the others are not zero, five.
+            let mut numbers = named.numbers;
+            while numbers.len() > 3 && numbers.last() == Some(&0) {
+                numbers.pop();
+            }
+            while numbers.len() < 3 {
+                numbers.push(0);
+            }
+            self.writer.external(tag::EXT_REF, named.creation, &numbers, word(node));
         }
         Ok(())
     }
 
+    /// The size of a closure is known only once its external form is there, so that is a step without a limit.
     fn fun(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
-        let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
-        self.work += external.bytes().len();
+        let mut external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
+        self.work += EXTERNAL_COST + external.bytes().len();
         if let Some((module, function, arity)) = external::export(env, external.bytes()) {
             self.writer.export(word(module), word(function), arity);
             return Ok(());
         }
-        let closure = external::closure(env, external.bytes()).ok_or(EncodeError::Unsupported)?;
+        self.within_limit()?;
         let start = self.terms.len();
-        self.terms.extend_from_slice(&closure.free);
+        let closure = external.closure(env, &mut self.terms).ok_or(EncodeError::Unsupported)?;
         let fun_at = self.writer.len();
         let fun = self.writer.open_fun(word(closure.module), closure.index, &closure.uniq, closure.arity);
         let tuple = self.writer.open();
+        self.closures += 1;
         self.frames.push(Frame::Fun { at: start, start, fun_at, fun, tuple, term });
         Ok(())
-    }
-}
-
-/// Sorts pairs of atom key and value by the word of the key, which is the canonical order.
-fn sort_by_word(terms: &mut [RawTerm]) {
-    // Pairs side by side: insertion sort for the few keys of a struct, else through a vector.
-    let count = terms.len() / 2;
-    if count <= 12 {
-        for i in 1..count {
-            let mut j = i;
-            while j > 0 && terms[2 * j - 2] > terms[2 * j] {
-                terms.swap(2 * j - 2, 2 * j);
-                terms.swap(2 * j - 1, 2 * j + 1);
-                j -= 1;
-            }
-        }
-        return;
-    }
-    let mut pairs: Vec<_> = terms.chunks_exact(2).map(|p| (p[0], p[1])).collect();
-    pairs.sort_unstable();
-    for (place, pair) in terms.chunks_exact_mut(2).zip(pairs) {
-        (place[0], place[1]) = pair;
     }
 }

@@ -125,33 +125,51 @@ pub fn named(b: &[u8]) -> Option<Named<'_>> {
     Some(Named { node, creation, numbers, rest: rest.get(creation_len + 4 * count..)? })
 }
 
-/// A closure taken apart; free variables are terms of the given environment.
+/// What a closure is, beside its free variables.
 pub struct Closure {
     pub module: RawTerm,
     pub index: u32,
     pub uniq: [u8; 16],
     pub arity: u8,
-    pub free: Vec<RawTerm>,
 }
 
-/// Takes a closure apart. The pid of its creator is left out: it is no part of what the closure is.
-pub fn closure(env: Env, b: &[u8]) -> Option<Closure> {
-    (*b.first()? == 112).then_some(())?;
-    let arity = *b.get(5)?;
-    let uniq = b.get(6..22)?.try_into().ok()?;
-    let (index, count) = (u32_at(b, 22)?, u32_at(b, 26)?);
-    let (module, mut rest) = atom(env, b.get(30..)?)?;
-    // Old index, old uniq, creator.
-    for _ in 0..3 {
-        rest = rest.get(to_term(env, rest)?.1..)?;
+impl External {
+    /// Takes a closure apart; appends its free variables, as terms of the environment, to `free`. The pid of the creator is left
+    /// out: it is no part of what the closure is.
+    pub fn closure(&mut self, env: Env, free: &mut Vec<RawTerm>) -> Option<Closure> {
+        let b = self.bytes();
+        (*b.first()? == 112).then_some(())?;
+        let arity = *b.get(5)?;
+        let uniq = b.get(6..22)?.try_into().ok()?;
+        let (index, count) = (u32_at(b, 22)?, u32_at(b, 26)?);
+        let (module, rest) = atom(env, b.get(30..)?)?;
+        let mut at = self.0.size - rest.len();
+        // Old index, old uniq, creator.
+        for _ in 0..3 {
+            at += self.term_at(env, at)?.1;
+        }
+        for _ in 0..count {
+            let (term, used) = self.term_at(env, at)?;
+            free.push(term);
+            at += used;
+        }
+        Some(Closure { module, index, uniq, arity })
     }
-    let mut free = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        let (term, used) = to_term(env, rest)?;
-        free.push(term);
-        rest = rest.get(used..)?;
+
+    /// The term that begins at `at` (counted with the version byte) and its length. The version byte that the VM wants in front is
+    /// written over the byte before, which is read already: nothing is copied.
+    fn term_at(&mut self, env: Env, at: usize) -> Option<(RawTerm, usize)> {
+        let left = self.0.size.checked_sub(at)?;
+        let mut term = MaybeUninit::uninit();
+        // SAFETY: the binary is ours; `at - 1` is inside it, since `at` is at least 1 and at most its size. The call reads at most
+        // the bytes given and sets the term when the answer is not 0.
+        unsafe {
+            let from = self.0.data.add(at.checked_sub(1)?);
+            *from = 131;
+            let used = enif_binary_to_term(env, from, left + 1, term.as_mut_ptr(), 0);
+            (used != 0).then(|| (term.assume_init(), used - 1))
+        }
     }
-    Some(Closure { module, index, uniq, arity, free })
 }
 
 /// Module, function and arity of `fun M:F/A`.

@@ -14,12 +14,16 @@ struct Beam {
 }
 
 /// An environment for one answer.
-struct Scratch(Env);
+pub struct Scratch(Env);
 
 impl Scratch {
-    fn new() -> Scratch {
+    pub fn new() -> Scratch {
         // SAFETY: a fresh environment, freed on drop.
         Scratch(unsafe { enif_alloc_env() })
+    }
+
+    pub fn get(&self) -> Env {
+        self.0
     }
 }
 

@@ -3,11 +3,12 @@
 use super::{Env, RawTerm};
 use remnesia_engine::term::Attached;
 use rustler::sys::*;
+use smallvec::SmallVec;
 use std::any::Any;
 use std::mem::MaybeUninit;
 
-/// Flat bytes of a living term and the term.
-pub type Live = (Box<[u8]>, RawTerm);
+/// Flat bytes of a living term and the term. The bytes of a reference fit without an allocation.
+pub type Live = (SmallVec<[u8; 24]>, RawTerm);
 
 /// Smaller large binaries are copied, so that a piece of a large file does not keep the whole file in memory.
 const SHARE_MIN: usize = 64 * 1024;
@@ -19,15 +20,18 @@ pub struct LiveTerms {
     bytes: usize,
 }
 
-// SAFETY: the environment belongs to no process. It is written only in `new`, before anyone else sees it; later it is read only
-// (`enif_make_copy` out of it, `enif_inspect_binary`), which changes nothing but the atomic counts of shared binaries.
+// SAFETY: the environment belongs to no process. It is written only in `new`, before anyone else sees it; later it is read only:
+// * `enif_make_copy` walks the term and writes into the environment of its reader. It raises the counts of binaries, funs and magic
+//   references, which are atomic. (Of a binary that may be appended to in place it would also end that; a copy never is one.)
+// * `enif_inspect_binary` only looks, as long as the binary begins at a byte. The encoder sees to that (`aligned`).
 unsafe impl Send for LiveTerms {}
 // SAFETY: as above.
 unsafe impl Sync for LiveTerms {}
 
 impl LiveTerms {
     /// Copies the terms into an environment of their own.
-    pub fn new(terms: Vec<Live>) -> LiveTerms {
+    pub fn new(mut terms: Vec<Live>) -> LiveTerms {
+        sort(&mut terms);
         // SAFETY: a fresh environment is ours alone; the terms are alive in the caller's environment.
         let env = unsafe { enif_alloc_env() };
         let mut bytes = 128;
@@ -89,8 +93,23 @@ impl Drop for LiveTerms {
     }
 }
 
+/// Is the content of the binary at a place of its own? If it begins inside a byte, every look at it makes another copy.
+pub(super) fn aligned(env: Env, term: RawTerm, content: &[u8]) -> bool {
+    binary(env, term).is_some_and(|again| again.as_ptr() == content.as_ptr())
+}
+
+/// Sorted by identity, each once.
+fn sort(terms: &mut Vec<Live>) {
+    if terms.len() > 1 {
+        terms.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        terms.dedup_by(|a, b| a.0 == b.0);
+    }
+}
+
+/// The terms are sorted.
 fn find(terms: &[Live], identity: &[u8]) -> Option<RawTerm> {
-    terms.iter().find(|(i, _)| **i == *identity).map(|(_, t)| *t)
+    let at = terms.binary_search_by(|(i, _)| (**i).cmp(identity)).ok()?;
+    terms.get(at).map(|(_, term)| *term)
 }
 
 impl Attached for LiveTerms {
@@ -117,7 +136,8 @@ unsafe impl Send for Transient {}
 unsafe impl Sync for Transient {}
 
 impl Transient {
-    pub fn new(env: Env, terms: Vec<Live>) -> Transient {
+    pub fn new(env: Env, mut terms: Vec<Live>) -> Transient {
+        sort(&mut terms);
         Transient { env, terms }
     }
 }
