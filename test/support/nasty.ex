@@ -69,27 +69,45 @@ defmodule Nasty do
   # Terms of this VM.
   defp living do
     [self(), Process.whereis(:init), hd(Port.list()), make_ref(), make_ref()] ++
-      [closure(1), closure(2), closure(closure(1)), &nested/1]
+      [:erlang.alias(), :erlang.alias(), :counters.new(1, [])] ++
+      [closure(1), closure(2), closure(1.0), closure(0.0), closure(-0.0), closure(%{0.0 => -0.0})] ++
+      [closure(closure(1)), closure({make_ref(), self()}), closure(1, 2), other(1), &nested/1] ++
+      [fn -> 1 end, fn x -> x end, &{&1, 1}]
   end
 
   @doc "A closure over a value."
   def closure(value), do: fn x -> {x, value} end
 
+  @doc "A closure over two values, and one from another place."
+  def closure(a, b), do: fn -> {a, b} end
+  def other(value), do: fn x -> {value, x} end
+
   def nested(x), do: x
 
-  # Terms of other nodes, from the external term format.
+  # Terms of other nodes, from the external term format. Numbers of more than 28 and of more than 32 bits have forms of their own;
+  # references have three numbers, those of aliases five, those of old nodes one. Some claim to be from a node without a name.
   defp foreign do
-    for node <- ["a@elsewhere", "b@elsewhere"], number <- [1, 2], kind <- [:pid, :port, :ref] do
+    for node <- ["a@elsewhere", "b@elsewhere", "nonode@nohost"],
+        number <- [1, 2, 0x1000_0000, 0xFFFF_FFFF],
+        kind <- [:pid, :port, :ref, :alias, :short] do
       foreign(kind, <<119, byte_size(node), node::binary>>, number)
-    end ++ [&:lists.map/2, &:lists.foldl/3, &Enum.map/2]
+    end ++
+      [foreign(:port, <<119, 1, "c">>, 0x1_0000_0000), foreign(:port, <<119, 1, "c">>, 3)] ++
+      [&:lists.map/2, &:lists.foldl/3, &Enum.map/2]
   end
 
   defp foreign(:pid, node, n),
-    do: :erlang.binary_to_term(<<131, 88, node::binary, n::32, 3 - n::32, 1::32>>)
+    do: external(<<88, node::binary, n::32, rem(3 * n, 7)::32, 1::32>>)
 
-  defp foreign(:port, node, n),
-    do: :erlang.binary_to_term(<<131, 120, node::binary, n::64, 1::32>>)
+  defp foreign(:port, node, n), do: external(<<120, node::binary, n::64, 1::32>>)
 
   defp foreign(:ref, node, n),
-    do: :erlang.binary_to_term(<<131, 90, 3::16, node::binary, 1::32, n::32, 3 - n::32, n::32>>)
+    do: external(<<90, 3::16, node::binary, 1::32, n::32, rem(3 * n, 7)::32, n::32>>)
+
+  defp foreign(:alias, node, n),
+    do: external(<<90, 5::16, node::binary, 1::32, n::32, 1::32, rem(n, 3)::32, n::32, 1::32>>)
+
+  defp foreign(:short, node, n), do: external(<<90, 1::16, node::binary, 1::32, n::32>>)
+
+  defp external(bytes), do: :erlang.binary_to_term(<<131, bytes::binary>>)
 end
