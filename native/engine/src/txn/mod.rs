@@ -156,11 +156,13 @@ impl Txn {
         Ok(())
     }
 
-    /// Notes a lock that was granted while the process waited.
+    /// Notes a lock that was granted while the process waited, or that it was sent off without it.
     fn settle(&mut self) {
         if let Some(wanted) = self.wanted.filter(|w| w.queued) {
             if self.ctl.is_granted() {
                 self.note(wanted);
+                self.wanted = None;
+            } else if self.ctl.is_dismissed() {
                 self.wanted = None;
             }
         }

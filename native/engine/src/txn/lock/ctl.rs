@@ -13,6 +13,8 @@ pub struct TxnCtl {
     pub stripe: usize,
     /// The lock it was queued for has been given to it.
     granted: AtomicBool,
+    /// It was sent off from the queue without its lock.
+    dismissed: AtomicBool,
     /// A large commit is being applied; those in the list wait for its end.
     committing: Mutex<Option<Vec<Waker>>>,
 }
@@ -39,6 +41,7 @@ impl TxnCtl {
             age: AtomicU64::new(0),
             stripe: NEXT_STRIPE.fetch_add(1, Ordering::Relaxed),
             granted: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             committing: Mutex::new(None),
         }
     }
@@ -78,7 +81,17 @@ impl TxnCtl {
     }
 
     pub(super) fn set_granted(&self, granted: bool) {
+        self.dismissed.store(false, Ordering::Release);
         self.granted.store(granted, Ordering::Release);
+    }
+
+    pub(super) fn set_dismissed(&self) {
+        self.dismissed.store(true, Ordering::Release);
+    }
+
+    /// Was it sent off from the queue without its lock?
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// Has the lock it was queued for been given to it?

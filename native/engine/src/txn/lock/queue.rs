@@ -130,7 +130,10 @@ impl Lock {
 
     /// Wakes every waiter without its lock: what it waits for is gone. It asks again and is told so.
     pub fn dismiss(&mut self, wakes: &mut Wakes) {
-        wakes.extend(self.queue.take().into_iter().flat_map(|queue| queue.into_iter().map(|w| w.wake)));
+        for waiter in self.queue.take().into_iter().flat_map(|queue| *queue) {
+            waiter.request.ctl.set_dismissed();
+            wakes.push(waiter.wake);
+        }
     }
 
     pub fn drop_holder(&mut self, ctl: &TxnCtl) {
