@@ -109,7 +109,7 @@ nif!(
     |call, [ctx, table]| {
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         with_txn(call, *ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
+            let table = txn.any_table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
             DB.drop_table(txn.open(table));
             if let Some(props) = &mut *PROPS.lock() {

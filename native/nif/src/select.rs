@@ -116,6 +116,10 @@ impl Select {
         if self.scan.open.is_dropped() {
             return Err(Fail::Stop(Stop::NoTable));
         }
+        if self.scan.open.table.is_damaged() {
+            let name = decode(call.env, &self.scan.open.name, &[]);
+            return Err(Fail::Reason(call.tuple(&[atoms::table_damaged(), name])));
+        }
         let mut answers = Vec::new();
         let mut bytes = 0;
         let state = 'slice: loop {

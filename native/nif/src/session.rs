@@ -103,7 +103,7 @@ pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Res
     let mut txn = session.txn.lock();
     let answer = catch_unwind(AssertUnwindSafe(|| f(&mut txn)));
     if answer.is_err() {
-        txn.kill(&DB);
+        txn.lose(&DB);
     }
     if !txn.wakes.is_empty() {
         let wakes = std::mem::take(&mut txn.wakes);

@@ -2,6 +2,7 @@
 
 use crate::border::{name, with_scratch, Fail, DB};
 use crate::session::{new_session, waker, with_txn};
+use crate::term::decode;
 use crate::{atoms, nif};
 use remnesia_engine::txn::{Stop, Waited};
 
@@ -23,8 +24,14 @@ nif!(
     txn_commit,
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > HEAVY)?;
-        txn.commit(&DB)?;
-        Ok(atoms::ok())
+        match (txn.commit(&DB), txn.blamed()) {
+            (Ok(()), _) => Ok(atoms::ok()),
+            (Err(stop), Some(open)) if DB.is_running() => {
+                let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
+                Err(Fail::Reason(call.tuple(&[what, decode(call.env, &open.name, &[])])))
+            }
+            (Err(stop), _) => Err(Fail::Stop(stop)),
+        }
     })
 );
 

@@ -95,6 +95,7 @@ defmodule Remnesia.Engine.Local.Transaction do
 
   # A commit that is refused may have ended the transaction already.
   defp refused(txn, reason) do
+    Signal.forget_doom()
     if Native.txn_depth(txn) > 0, do: Native.txn_abort(txn)
     {:aborted, Signal.reason(reason)}
   end

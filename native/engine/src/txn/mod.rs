@@ -95,6 +95,10 @@ pub struct Txn {
     serial: u64,
     /// It was told to restart; nothing else is answered until it does.
     doomed: bool,
+    /// A panic ended it while levels were open: those only remain to be closed.
+    lost: bool,
+    /// The table that a commit was refused for.
+    blamed: Option<Arc<OpenTable>>,
     /// Wakers to fire once no lock is held; the host takes them after each call.
     pub wakes: Wakes,
 }
@@ -108,6 +112,8 @@ impl Default for Txn {
             wanted: None,
             serial: 0,
             doomed: false,
+            lost: false,
+            blamed: None,
             wakes: Wakes::new(),
         }
     }
@@ -140,7 +146,7 @@ impl Txn {
 
     #[inline]
     fn ready(&mut self) -> Result<(), Stop> {
-        if self.depth() == 0 {
+        if self.depth() == 0 || self.lost {
             return Err(Stop::NoTransaction);
         }
         if self.doomed {
@@ -148,10 +154,6 @@ impl Txn {
         }
         if self.wanted.is_some() {
             self.settle();
-            // In a queue it cannot be in another one: whoever goes on without its grant is told to wait again.
-            if self.wanted.is_some_and(|w| w.queued) {
-                return Err(Stop::Wait);
-            }
         }
         Ok(())
     }
@@ -175,11 +177,18 @@ impl Txn {
         }
     }
 
+    /// A table that may be damaged: good for being deleted.
+    #[inline]
+    pub fn any_table(&mut self, db: &Db, name: &[u8]) -> Result<TableRef, Stop> {
+        self.ready()?;
+        self.leave(db);
+        self.held.table(name, || db.open(name)).ok_or(Stop::NoTable)
+    }
+
     /// A table of this transaction by its name.
     #[inline]
     pub fn table(&mut self, db: &Db, name: &[u8]) -> Result<TableRef, Stop> {
-        self.ready()?;
-        let table = self.held.table(name, || db.open(name)).ok_or(Stop::NoTable)?;
+        let table = self.any_table(db, name)?;
         if self.held.open(table).table.is_damaged() {
             Err(Stop::Damaged)
         } else {
@@ -280,6 +289,7 @@ impl Txn {
     /// Locks a name that belongs to no table.
     pub fn lock_global(&mut self, db: &Db, name: &[u8], kind: LockKind) -> Result<(), Stop> {
         self.ready()?;
+        self.leave(db);
         self.acquire(db, LockId { table: 0, hash: hash(name) }, kind.mode())
     }
 
@@ -389,9 +399,12 @@ impl Txn {
         }
         if !self.overlay.is_empty() {
             let changes = self.overlay.take_all();
-            if changes.iter().any(|(open, _, _)| open.is_dropped()) {
+            let bad = changes.iter().map(|(open, _, _)| open).find(|open| open.is_dropped() || open.table.is_damaged());
+            if let Some(open) = bad {
+                let stop = if open.is_dropped() { Stop::NoTable } else { Stop::Damaged };
+                self.blamed = Some(open.clone());
                 self.end(db);
-                return Err(Stop::NoTable);
+                return Err(stop);
             }
             self.apply(&changes);
         }
@@ -433,10 +446,8 @@ impl Txn {
         if self.depth() == 0 {
             return Err(Stop::NoTransaction);
         }
-        if self.wanted.is_some_and(|w| w.queued) {
-            // Not told to restart, but waiting: the place in the queue goes too.
-            self.cancel(db);
-        }
+        self.leave(db);
+        self.lost = false;
         self.overlay.clear();
         self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
         self.doomed = false;
@@ -452,10 +463,14 @@ impl Txn {
     /// After [`Stop::Wait`]: queues for the lock, unless it can be had now.
     pub fn wait(&mut self, db: &Db, waker: Waker) -> Waited {
         self.settle();
-        let Some(wanted) = self.wanted else { return Waited::Granted };
-        if wanted.queued {
-            return Waited::Queued;
+        // Asked twice: the new waker takes the place of the old one.
+        if let Some(before) = self.wanted.filter(|w| w.queued) {
+            self.leave(db);
+            if !self.ctl.is_granted() {
+                self.wanted = Some(Wanted { queued: false, ..before });
+            }
         }
+        let Some(wanted) = self.wanted else { return Waited::Granted };
         let Wanted { place, modes, .. } = wanted;
         let verdict = match place {
             Place::Table(table) => {
@@ -482,29 +497,50 @@ impl Txn {
     }
 
     fn end(&mut self, db: &Db) {
-        self.cancel(db);
+        self.leave(db);
+        self.wanted = None;
         self.overlay.clear();
         self.doomed = false;
+        self.lost = false;
         self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
         self.held.tidy();
         self.ctl.reset_age();
     }
 
-    /// Takes back a request that waits, or was granted unseen.
-    fn cancel(&mut self, db: &Db) {
-        let Some(Wanted { place, modes, queued: true }) = self.wanted.take() else { return };
-        match place {
-            Place::Record(id) if self.held.record_modes(id).is_empty() => db.locks.release(id, self.ctl, &mut self.wakes),
-            // Freed with the rest of what is held of it.
-            Place::Record(_) => {}
-            Place::Table(table) => self.held.open(table).lock.cancel(self.ctl, modes, &mut self.wakes),
+    /// Leaves the queue it is in, if it is in one. A grant that it has not seen yet counts.
+    #[inline]
+    fn leave(&mut self, db: &Db) {
+        let Some(wanted) = self.wanted.filter(|w| w.queued) else { return };
+        self.wanted = None;
+        let left = match wanted.place {
+            Place::Record(id) => db.locks.leave(id, self.ctl, &mut self.wakes),
+            Place::Table(table) => self.held.open(table).lock.leave(self.ctl, &mut self.wakes),
+        };
+        // Neither in the queue nor granted: the database was stopped, and who waited was sent off.
+        if !left && self.ctl.is_granted() {
+            self.note(wanted);
         }
     }
 
     /// The process is gone: whatever it was doing, nothing of it stays.
     pub fn kill(&mut self, db: &Db) {
-        self.overlay.clear();
         self.end(db);
+    }
+
+    /// After a panic: frees and forgets everything. The levels stay open, since whoever opened them will close them: were they
+    /// gone, an inner transaction that begins next would be taken for an outermost one, and committed.
+    pub fn lose(&mut self, db: &Db) {
+        let depth = self.depth();
+        self.end(db);
+        for _ in 0..depth {
+            self.overlay.push_level();
+        }
+        self.lost = depth > 0;
+    }
+
+    /// The table that the last commit was refused for.
+    pub fn blamed(&mut self) -> Option<Arc<OpenTable>> {
+        self.blamed.take()
     }
 }
 

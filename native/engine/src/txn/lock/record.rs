@@ -108,6 +108,18 @@ impl RecordLocks {
         }
     }
 
+    /// Takes a waiter out of the queue; false if it is not in it.
+    pub fn leave(&self, id: LockId, ctl: &TxnCtl, wakes: &mut Wakes) -> bool {
+        let mut shard = self.shard(id).lock();
+        let Some(lock) = shard.get_mut(&id) else { return false };
+        let left = lock.unqueue(ctl);
+        lock.advance(wakes, |_| false, |_| true);
+        if lock.is_free() {
+            shard.remove(&id);
+        }
+        left
+    }
+
     /// Who holds the lock with a mode that excludes everybody.
     pub fn exclusive_holder(&self, id: LockId) -> Option<&'static TxnCtl> {
         let shard = self.shard(id).lock();

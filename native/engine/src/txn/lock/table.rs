@@ -124,15 +124,12 @@ impl TableLock {
         }
     }
 
-    /// Takes a killed waiter out of the queue; what was granted meanwhile is freed.
-    pub fn cancel(&self, ctl: &TxnCtl, want: Modes, wakes: &mut Wakes) {
+    /// Takes a waiter out of the queue; false if it is not in it.
+    pub fn leave(&self, ctl: &TxnCtl, wakes: &mut Wakes) -> bool {
         let mut lock = self.slow.lock();
-        if lock.unqueue(ctl) {
-            self.settle(&mut lock, wakes);
-        } else if ctl.is_granted() {
-            drop(lock);
-            self.release(ctl, want, wakes);
-        }
+        let left = lock.unqueue(ctl);
+        self.settle(&mut lock, wakes);
+        left
     }
 
     /// Wakes every waiter without its lock, when the table is gone.
