@@ -56,7 +56,7 @@ defmodule Remnesia.LifetimeTest do
              end)
 
              receive(do: (:read -> :ok))
-             assert Native.table_memory(:stress_kept) * 8 > 3_000_000
+             assert Native.table_memory(:stress_kept) * 8 > 2_000_000
 
              if rem(n, 2) == 0 do
                {:atomic, :ok} = Engine.delete_table(:stress_kept)
