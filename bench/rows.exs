@@ -27,7 +27,9 @@ defmodule Bench.Rows do
       per(
         row("each write of 100 in a transaction", @transactional, [mnesia: 12], fn c ->
           fn i ->
-            c.transaction(fn -> for j <- 1..100, do: c.write(key.(i * 100 + j), div(j, 10)) end)
+            c.transaction(fn ->
+              for j <- 1..100, do: c.write(key.(i * 100 + j), div(key.(i * 100 + j), 10))
+            end)
           end
         end),
         100
