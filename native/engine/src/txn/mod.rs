@@ -309,17 +309,24 @@ impl Txn {
         if self.held.open(table).table.indexes().is_empty() || self.held.table_modes(table).contains(Modes::X) {
             return Ok(());
         }
-        let old = self.visible(table, key);
-        let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
         let open = self.held.open(table);
-        for index in open.table.indexes() {
-            for record in old.iter().chain(new) {
-                let id = value_lock(open.id(), index.field, &index.value(record));
-                if !ids.contains(&id) {
-                    ids.push(id);
+        let locks = |old: &[Record]| {
+            let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
+            for index in open.table.indexes() {
+                for (at, record) in old.iter().chain(new).enumerate() {
+                    // Most writes leave most values as they are.
+                    let value = record.field(index.field);
+                    if !old.iter().take(at).any(|before| before.field(index.field) == value) {
+                        ids.push(value_lock(open.id(), index.field, &index.value(record)));
+                    }
                 }
             }
-        }
+            ids
+        };
+        let ids = match self.overlay.untouched(open) {
+            true => open.table.look(key, locks),
+            false => locks(&self.visible(table, key)),
+        };
         ids.into_iter().try_for_each(|id| self.acquire(db, id, Modes::IX))
     }
 
