@@ -57,10 +57,12 @@ impl Writer {
         }
     }
 
+    /// Tag and bytes in one step: one check of the room that is left.
     #[inline]
-    fn tagged(&mut self, tag: u8, bytes: &[u8]) {
-        self.buf.push(tag);
-        self.buf.extend_from_slice(bytes);
+    fn tagged<const N: usize>(&mut self, tag: u8, bytes: &[u8; N]) {
+        let mut all = [tag; LARGE_HEAD];
+        all[1..=N].copy_from_slice(bytes);
+        self.buf.extend_from_slice(&all[..=N]);
     }
 
     /// An integer of any size from sign and little-endian magnitude (leading zeros allowed).
@@ -92,7 +94,8 @@ impl Writer {
     #[inline]
     pub fn atom(&mut self, word: u64) {
         if word < 1 << 24 {
-            self.tagged(ATOM3, &word.to_be_bytes()[5..]);
+            let [.., a, b, c] = word.to_be_bytes();
+            self.tagged(ATOM3, &[a, b, c]);
         } else {
             self.tagged(ATOM8, &word.to_be_bytes());
         }

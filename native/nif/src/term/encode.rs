@@ -266,7 +266,7 @@ impl Encoder {
     }
 
     /// Writes an element of a container; true if it is a container itself, now the topmost.
-    #[inline]
+    #[inline(always)]
     fn element(&mut self, env: Env, term: RawTerm) -> Result<bool, EncodeError> {
         self.work += TERM_COST;
         self.within_limit()?;
@@ -283,7 +283,7 @@ impl Encoder {
     }
 
     /// Writes a scalar, or opens a container.
-    #[inline]
+    #[inline(always)]
     fn one(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
         use ErlNifTermType::*;
         // SAFETY: these calls only look at a term that is alive in `env`, and fill in what they are given when they answer true.
@@ -292,21 +292,30 @@ impl Encoder {
                 ERL_NIF_TERM_TYPE_ATOM => self.writer.atom(word(term)),
                 ERL_NIF_TERM_TYPE_INTEGER => {
                     let mut i = 0;
-                    if enif_get_int64(env, term, &mut i) != 0 {
-                        self.writer.int(i);
-                    } else {
-                        self.work += EXTERNAL_COST;
-                        let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
-                        let (negative, magnitude) = external::big(external.bytes()).ok_or(EncodeError::Unsupported)?;
-                        self.writer.big(negative, magnitude);
+                    if enif_get_int64(env, term, &mut i) == 0 {
+                        return self.big(env, term);
                     }
+                    self.writer.int(i);
                 }
+                ERL_NIF_TERM_TYPE_BITSTRING => return self.bitstring(env, term),
+                kind => return self.less_frequent(env, term, kind),
+            }
+        }
+        Ok(())
+    }
+
+    /// Apart from `one`, so that the most frequent terms need no large stack frame.
+    #[inline(never)]
+    fn less_frequent(&mut self, env: Env, term: RawTerm, kind: ErlNifTermType) -> Result<(), EncodeError> {
+        use ErlNifTermType::*;
+        // SAFETY: as in `one`.
+        unsafe {
+            match kind {
                 ERL_NIF_TERM_TYPE_FLOAT => {
                     let mut f = 0.0;
                     enif_get_double(env, term, &mut f);
                     self.writer.float(f);
                 }
-                ERL_NIF_TERM_TYPE_BITSTRING => return self.bitstring(env, term),
                 ERL_NIF_TERM_TYPE_LIST => {
                     if enif_is_empty_list(env, term) != 0 {
                         self.writer.nil();
@@ -324,19 +333,17 @@ impl Encoder {
                 ERL_NIF_TERM_TYPE_MAP => return self.map(env, term),
                 ERL_NIF_TERM_TYPE_PID => {
                     let mut pid = MaybeUninit::uninit();
-                    if enif_get_local_pid(env, term, pid.as_mut_ptr()) != 0 {
-                        self.writer.local_pid(word(term));
-                    } else {
+                    if enif_get_local_pid(env, term, pid.as_mut_ptr()) == 0 {
                         return self.external(env, term, tag::EXT_PID);
                     }
+                    self.writer.local_pid(word(term));
                 }
                 ERL_NIF_TERM_TYPE_PORT => {
                     let mut port = MaybeUninit::uninit();
-                    if enif_get_local_port(env, term, port.as_mut_ptr()) != 0 {
-                        self.writer.local_port(word(term));
-                    } else {
+                    if enif_get_local_port(env, term, port.as_mut_ptr()) == 0 {
                         return self.external(env, term, tag::EXT_PORT);
                     }
+                    self.writer.local_port(word(term));
                 }
                 ERL_NIF_TERM_TYPE_REFERENCE => return self.reference(env, term),
                 ERL_NIF_TERM_TYPE_FUN => return self.fun(env, term),
@@ -346,7 +353,17 @@ impl Encoder {
         Ok(())
     }
 
-    #[inline]
+    /// An integer beyond 64 bits.
+    #[cold]
+    fn big(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
+        self.work += EXTERNAL_COST;
+        let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
+        let (negative, magnitude) = external::big(external.bytes()).ok_or(EncodeError::Unsupported)?;
+        self.writer.big(negative, magnitude);
+        Ok(())
+    }
+
+    #[inline(never)]
     fn bitstring(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
         match binary(env, term) {
             Some(content) if content.len() < BLOB_MIN => self.writer.binary(content),
