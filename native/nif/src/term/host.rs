@@ -87,8 +87,11 @@ impl Host for Beam {
     }
 
     fn local(&self, word: u64, _port: bool) -> Identity {
-        let scratch = Scratch::new();
-        identity(scratch.0, from_word(word))
+        // Asked for each pid in a key. Nothing is made in the environment, so one serves all questions of a thread.
+        thread_local! {
+            static SCRATCH: Scratch = Scratch::new();
+        }
+        SCRATCH.with(|scratch| identity(scratch.0, from_word(word)))
     }
 
     fn this_node(&self) -> (Vec<u8>, u32) {
