@@ -3,7 +3,7 @@ defmodule TermTest do
 
   # The flat byte form against the BEAM itself.
 
-  use ExUnit.Case, async: true
+  use ExUnit.Case
 
   alias Remnesia.Native
 
@@ -14,6 +14,21 @@ defmodule TermTest do
     seed = String.to_integer(System.get_env("REMNESIA_SEED", "1"))
     :rand.seed(:exsss, {seed, context.line, 0})
     {:ok, seed: seed}
+  end
+
+  # A table without the properties that the Elixir side gives: only its rows are looked at.
+  defp table do
+    table = :"term_test_#{System.unique_integer([:positive])}"
+    :ok = Native.table_create(table, :set, 3, table, [], [])
+
+    on_exit(fn ->
+      txn = Native.txn_new()
+      Native.txn_begin(txn)
+      :ok = Native.table_delete(txn, table)
+      :ok = Native.txn_commit(txn)
+    end)
+
+    table
   end
 
   defp sign(a, b) do
@@ -136,8 +151,7 @@ defmodule TermTest do
   test "a reference to counters stays what it is when the table is its only owner" do
     ref = :counters.new(1, [])
     :counters.add(ref, 1, 41)
-    table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, :set, 3, table, [], [])
+    table = table()
     store = fn -> :ok = Native.write(nil, table, {table, 1, {:deep, [ref]}}, :write) end
     store.()
     # Whoever knew the reference is gone, and collected.
@@ -150,8 +164,7 @@ defmodule TermTest do
   end
 
   test "a counters reference whose only copy is in a table survives collection" do
-    table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, :set, 3, table, [], [])
+    table = table()
 
     task = fn ->
       ref = :counters.new(1, [])
@@ -221,8 +234,7 @@ defmodule TermTest do
   end
 
   test "a binary that is appended to later keeps its content in the table" do
-    table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, :set, 3, table, [], [])
+    table = table()
     start = :binary.copy("s", 100_000) <> "end"
     :ok = Native.write(nil, table, {table, 1, start}, :write)
     longer = for i <- 1..1_000, reduce: start, do: (acc -> <<acc::binary, i::32>>)
@@ -249,8 +261,7 @@ defmodule TermTest do
   end
 
   test "a record of 100 MB" do
-    table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, :set, 3, table, [], [])
+    table = table()
     big = :binary.copy(<<1, 2, 3, 4>>, 25 * 1024 * 1024)
     :ok = Native.write(nil, table, {table, 1, big}, :write)
     [{_, 1, back}] = Native.read(nil, table, 1, :read)

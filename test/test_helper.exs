@@ -2,4 +2,5 @@
 if function_exported?(Mix, :ensure_application!, 1), do: Mix.ensure_application!(:mnesia)
 {:ok, _} = Application.ensure_all_started(:mnesia)
 
-ExUnit.start(capture_log: true)
+# Longer forms: mix test --include long
+ExUnit.start(capture_log: true, exclude: [:long])

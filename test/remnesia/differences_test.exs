@@ -54,7 +54,8 @@ defmodule Remnesia.DifferencesTest do
       end)
 
     assert ours == [0]
-    assert stock == []
+    # What stock answers varies from run to run.
+    assert stock in [[], [0]]
   end
 
   test "keys walked through a set that the transaction has written to" do
