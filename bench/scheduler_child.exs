@@ -1,84 +1,249 @@
-# Runs in a VM with one scheduler (see scheduler.exs): the process that is measured asks to be woken every millisecond and notes how
-# late it is, while another works through Remnesia.
-
-[records] = System.argv()
-records = String.to_integer(records)
-alias Remnesia.{Engine, Native}
+# What long work does to others: the delay of a process that only wants to run every millisecond, on a VM with one scheduler.
+#
+#     elixir --erl "+S 1:1" -pa _build/dev/lib/remnesia/ebin bench/scheduler_child.exs [records]
+#
+# Prints two lines per kind of work: `delay {name, p50, p99, max}` in microseconds, and `held {name, places}`, what the VM said of
+# schedulers held for longer than 5 ms. scheduler.exs and test/concurrency/scheduler_test.exs read them.
 
 defmodule Delay do
-  def measure(name, work) do
-    parent = self()
-    {worker, monitor} = spawn_monitor(fn -> receive do: (:go -> work.()) end)
-    watcher = spawn_link(fn -> watch(parent, []) end)
-    Process.sleep(20)
-    send(worker, :go)
-    receive do: ({:DOWN, ^monitor, :process, ^worker, :normal} -> :ok)
-    send(watcher, :stop)
-    delays = receive do: ({:delays, delays} -> Enum.sort(delays))
-    at = fn share -> Enum.at(delays, min(trunc(length(delays) * share), length(delays) - 1)) end
-    IO.puts("delay " <> inspect({name, at.(0.5), at.(0.99), List.last(delays)}))
-  end
+  alias Remnesia.{Engine, Native}
 
-  defp watch(parent, delays) do
-    due = System.monotonic_time(:microsecond) + 1_000
-    Process.send_after(self(), :tick, 1)
+  @doc "The delays, in microseconds, of a process that sleeps a millisecond at a time while `work` runs."
+  def delays(work) do
+    me = self()
+    ticker = spawn_link(fn -> tick(me, []) end)
+    watcher = watch()
+
+    # Quiet before and after: short work meets the ticker too.
+    {pid, monitor} =
+      spawn_monitor(fn ->
+        Process.sleep(10)
+        work.()
+        Process.sleep(10)
+      end)
 
     receive do
-      :stop -> send(parent, {:delays, delays})
-      :tick -> watch(parent, [max(System.monotonic_time(:microsecond) - due, 0) | delays])
+      {:DOWN, ^monitor, :process, ^pid, :normal} -> :ok
+      {:DOWN, ^monitor, :process, ^pid, reason} -> exit(reason)
+    end
+
+    send(ticker, :stop)
+    delays = receive(do: ({:delays, delays} -> delays))
+    {delays, held(watcher)}
+  end
+
+  defp tick(to, delays) do
+    begun = now()
+
+    receive do
+      :stop -> send(to, {:delays, delays})
+    after
+      1 -> tick(to, [now() - begun - 1000 | delays])
     end
   end
 
-  def fill(table, records) do
-    :ok = Native.table_create(table, :set, 6, table, [], [])
+  defp now, do: System.monotonic_time(:microsecond)
 
-    for i <- 1..records,
-        do: :ok = Engine.dirty_write(table, {table, i, div(i, 10), "name", :plain, i * 0.5})
+  # Notes what the VM says of schedulers that were held: where, how often and at most how long.
+  defp watch do
+    spawn_link(fn ->
+      :erlang.system_monitor(self(), [{:long_schedule, 5}])
+      note(%{})
+    end)
   end
+
+  defp note(seen) do
+    receive do
+      {:monitor, _pid, :long_schedule, info} ->
+        place = Enum.map_join([:in, :out], ">", &place(info[&1]))
+        longest = fn {count, most} -> {count + 1, max(most, info[:timeout])} end
+        note(Map.update(seen, place, {1, info[:timeout]}, longest))
+
+      {:report, to} ->
+        :erlang.system_monitor(:undefined)
+
+        send(
+          to,
+          {:held, for({place, {count, most}} <- seen, do: "#{place} #{count}x <=#{most}ms")}
+        )
+    end
+  end
+
+  defp place({module, function, _arity}), do: "#{inspect(module)}.#{function}"
+  defp place(_unknown), do: "?"
+
+  defp held(watcher) do
+    send(watcher, {:report, self()})
+    receive(do: ({:held, seen} -> seen))
+  end
+
+  def line(name, {delays, held}) do
+    sorted = delays |> Enum.sort() |> List.to_tuple()
+
+    at = fn share ->
+      elem(sorted, min(trunc(tuple_size(sorted) * share), tuple_size(sorted) - 1))
+    end
+
+    IO.puts("delay " <> inspect({name, at.(0.5), at.(0.99), at.(1.0)}))
+
+    IO.puts(
+      "held " <>
+        inspect({name, held}, limit: :infinity, printable_limit: :infinity, width: 1_000_000)
+    )
+  end
+
+  def table(name, count) do
+    {:atomic, :ok} = Engine.create_table(name, attributes: [:id, :value, :group], index: [:group])
+
+    for id <- 1..count//1,
+        do: Native.write(nil, name, {name, id, {id, "value"}, rem(id, 1000)}, :write)
+
+    name
+  end
+
+  def atomic(fun) do
+    {:atomic, value} = Engine.transaction(fun)
+    value
+  end
+
+  def repeat(milliseconds, fun), do: repeat_until(now() + milliseconds * 1000, fun)
+
+  defp repeat_until(until, fun),
+    do: if(now() < until, do: fun.() && repeat_until(until, fun), else: :ok)
 end
 
+alias Remnesia.{Engine, Native}
+
 {:ok, _} = Application.ensure_all_started(:remnesia)
-Delay.fill(:t, records)
-spec = [{{:t, :_, :"$1", :_, :_, :_}, [{:<, :"$1", 100}], [:"$_"]}]
-big = :binary.copy(<<1>>, 100 * 1024 * 1024)
-list = Enum.to_list(1..1_000_000)
-transaction = fn fun -> {:atomic, _} = Engine.transaction(fun) end
+count = String.to_integer(List.first(System.argv()) || "1000000")
+table = Delay.table(:bench_scheduler, count)
+second = Delay.table(:bench_second, count)
+none = [{{table, :_, :_, :"$1"}, [{:<, :"$1", 0}], [:"$_"]}]
+{:atomic, :ok} = Engine.create_table(:bench_blob, attributes: [:id, :value])
+blob = :crypto.strong_rand_bytes(1_000_000) |> List.duplicate(100) |> IO.iodata_to_binary()
+terms = for n <- 1..div(count, 2), do: {n, :a, "text"}
+measure = fn name, work -> Delay.line(name, Delay.delays(work)) end
 
-Delay.measure("nothing", fn -> Process.sleep(1_000) end)
+measure.("idle", fn -> Process.sleep(1000) end)
 
-Delay.measure("scan of #{records} records, looping", fn ->
-  for _ <- 1..5, do: Engine.dirty_select(:t, spec)
-end)
-
-Delay.measure("every key of #{records} records", fn -> Engine.dirty_all_keys(:t) end)
-
-Delay.measure("transaction of 100,000 writes", fn ->
-  transaction.(fn ->
-    for i <- 1..100_000, do: Engine.write(:t, {:t, i, 0, "new", :plain, 0.5}, :write)
+measure.("a scan of #{count} records, over and over", fn ->
+  Delay.repeat(2000, fn ->
+    [] = Delay.atomic(fn -> Engine.select(table, none, :read) end)
   end)
 end)
 
-Delay.measure("100 MB record, written and read", fn ->
-  :ok = Engine.dirty_write(:t, {:t, :big, big, 0, 0, 0})
-  [_] = Engine.dirty_read(:t, :big)
+measure.("the same without transaction", fn ->
+  Delay.repeat(1000, fn -> [] == Engine.dirty_select(table, none) end)
 end)
 
-Delay.measure("record with a list of 1,000,000, written and read", fn ->
-  :ok = Engine.dirty_write(:t, {:t, :list, list, 0, 0, 0})
-  [_] = Engine.dirty_read(:t, :list)
+measure.("all keys", fn -> ^count = length(Delay.atomic(fn -> Engine.all_keys(table) end)) end)
+
+measure.("all keys without transaction", fn -> ^count = length(Engine.dirty_all_keys(table)) end)
+
+measure.("10% of the records", fn ->
+  spec = [{{table, :_, :_, :"$1"}, [{:<, :"$1", 100}], [:"$_"]}]
+  Delay.atomic(fn -> Engine.select(table, spec, :read) end)
 end)
 
-Delay.measure("clear of #{records} records", fn ->
-  {:atomic, :ok} = Engine.clear_table(:t)
-  Process.sleep(300)
+measure.("an index value of #{div(count, 1000)} records, over and over", fn ->
+  Delay.repeat(500, fn -> Delay.atomic(fn -> Engine.index_read(table, 7, 4) end) end)
 end)
 
-Delay.fill(:u, records)
-
-Delay.measure("delete of a table of #{records} records", fn ->
-  txn = Native.txn_new()
-  1 = Native.txn_begin(txn)
-  :ok = Native.table_delete(txn, :u)
-  :ok = Native.txn_commit(txn)
-  Process.sleep(300)
+measure.("a transaction of 100,000 writes", fn ->
+  Delay.atomic(fn ->
+    for id <- 1..100_000, do: Engine.write(table, {table, id, id, rem(id, 999)}, :write)
+  end)
 end)
+
+measure.("a transaction of 100,000 writes that aborts", fn ->
+  Engine.transaction(fn ->
+    for id <- 1..100_000, do: Engine.write(table, {table, id, id, rem(id, 999)}, :write)
+    Engine.abort(:no)
+  end)
+end)
+
+measure.("a scan over 100,000 own writes", fn ->
+  Delay.atomic(fn ->
+    for id <- 1..100_000, do: Engine.write(table, {table, id, id, rem(id, 998)}, :write)
+    for _ <- 1..5, do: Engine.select(table, none, :read)
+  end)
+end)
+
+measure.("killed with 100,000 writes", fn ->
+  me = self()
+
+  {pid, monitor} =
+    spawn_monitor(fn ->
+      Delay.atomic(fn ->
+        for id <- 1..100_000, do: Engine.write(table, {table, id, id, 0}, :write)
+        send(me, :written)
+        Process.sleep(:infinity)
+      end)
+    end)
+
+  receive(do: (:written -> :ok))
+  Process.exit(pid, :kill)
+  receive(do: ({:DOWN, ^monitor, :process, _, _} -> :ok))
+  Delay.atomic(fn -> Engine.lock_table(table, :write) end)
+end)
+
+measure.("first to last by next", fn ->
+  Delay.atomic(fn ->
+    Enum.reduce(1..100_000, Engine.first(table), fn _, key -> Engine.next(table, key) end)
+  end)
+end)
+
+measure.("clear", fn ->
+  {:atomic, :ok} = Engine.clear_table(table)
+  Process.sleep(1000)
+end)
+
+measure.("delete", fn ->
+  {:atomic, :ok} = Engine.delete_table(second)
+  Process.sleep(1000)
+end)
+
+measure.("a binary of 100 MB written", fn ->
+  :ok = Engine.dirty_write(:bench_blob, {:bench_blob, 1, blob})
+end)
+
+measure.("a binary of 100 MB read", fn ->
+  Delay.atomic(fn ->
+    [{_, _, read}] = Engine.read(:bench_blob, 1, :read)
+    100_000_000 = byte_size(read)
+  end)
+end)
+
+# The work process gets the terms by a copy, which is not ours: it is made before.
+parent = self()
+
+writer =
+  spawn_link(fn ->
+    receive(do: (:go -> :ok))
+    :ok = Engine.dirty_write(:bench_blob, {:bench_blob, 2, terms})
+    send(parent, :done)
+  end)
+
+measure.("a list of #{div(count, 2)} tuples written", fn ->
+  Process.monitor(writer)
+  send(writer, :go)
+  receive(do: ({:DOWN, _, _, _, _} -> :ok))
+end)
+
+measure.("a list of #{div(count, 2)} tuples read", fn ->
+  [_] = Engine.dirty_read(:bench_blob, 2)
+end)
+
+measure.("the same list deleted", fn ->
+  :ok = Engine.dirty_delete(:bench_blob, 2)
+  Process.sleep(50)
+end)
+
+# What a BEAM term of this size costs the VM itself, for comparison.
+measure.("a list of #{div(count, 2)} tuples in ETS, written and read", fn ->
+  ets = :ets.new(:ets, [])
+  :ets.insert(ets, {1, Enum.to_list(1..div(count, 2))})
+  :ets.lookup(ets, 1)
+end)
+
+_ = Native.table_check(table)

@@ -69,8 +69,8 @@ defmodule Remnesia.BadInputTest do
     assert_clean(table)
   end
 
-  # Changes what the whole database is, or is there to do harm.
-  @apart [:db_start, :db_stop, :load, :path, :module_info, :test_panic]
+  # Changes what the whole database is, is there to do harm, or runs as long as it is told to.
+  @apart [:db_start, :db_stop, :load, :path, :module_info, :test_panic, :test_time]
 
   test "every function with everything", %{table: table, handle: handle} do
     functions =
