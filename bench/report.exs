@@ -86,6 +86,8 @@ defmodule Bench.Report do
         "#{Date.utc_today()}-otp#{:erlang.system_info(:otp_release)}"
       ])
 
+    File.mkdir_p!(Path.dirname(base))
+
     tables =
       Enum.map_join(results, "\n", fn {n, rows} ->
         "## #{n} records\n\n```\n#{Enum.map_join(rows, "\n", fn {r, f} -> line(r, f) end)}\n```\n"
