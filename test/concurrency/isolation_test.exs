@@ -67,6 +67,8 @@ defmodule Remnesia.IsolationTest do
     insert: quote(do: &write(&1, {500, 50, :a})),
     first: quote(do: &write(&1, {-1, 50, :nobody})),
     move: quote(do: &write(&1, {5, 50, :nobody})),
+    # The indexed value stays as it is.
+    update: quote(do: &write(&1, {4, 50, :a})),
     delete: quote(do: &Engine.delete(&1, 5, :write))
   ]
 
@@ -118,6 +120,35 @@ defmodule Remnesia.IsolationTest do
       assert_receive {:changed, :ok}
       assert_clean(table)
     end
+  end
+
+  # So many that the reader locks the table instead of each record.
+  test "no phantom, no lost change among the 1,000 records of an index value" do
+    table = table(index: [:group])
+    fill(table, for(id <- 1..1_000, do: {id, id, :a}))
+    me = self()
+
+    for change <- [&write(&1, {7, 0, :a}), &write(&1, {7, 0, :b}), &write(&1, {2_000, 0, :a})] do
+      Process.delete(:begun)
+
+      {before, again} =
+        atomic(fn ->
+          before = Engine.index_read(table, :a, 4)
+
+          if Process.put(:begun, true) == nil do
+            spawn_link(fn -> send(me, {:changed, atomic(fn -> change.(table) end)}) end)
+            Process.sleep(2)
+          end
+
+          {before, Engine.index_read(table, :a, 4)}
+        end)
+
+      assert again == before
+      assert_receive {:changed, :ok}
+    end
+
+    assert length(atomic(fn -> Engine.index_read(table, :a, 4) end)) == 1_000
+    assert_clean(table)
   end
 
   test "dirty reads see what is committed" do

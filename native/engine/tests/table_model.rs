@@ -1,7 +1,7 @@
 //! Tables against a plain model: random programs, every invariant checked after every step.
 
 use proptest::prelude::*;
-use remnesia_engine::table::{apply, BagStep, Change, Cursor, Definition, Key, Kind, Table};
+use remnesia_engine::table::{apply, BagStep, Change, Cursor, Definition, Key, Kind, Step, Table};
 use remnesia_engine::term::{Record, Writer};
 
 /// A row of the model: key, indexed value, payload. Keys are halves: odd ones are floats, so 2 and 2.0 meet in an ordered_set.
@@ -23,6 +23,10 @@ fn record(row: Row) -> Record {
     let payload = writer.len() as u32;
     writer.binary(&vec![row.2; usize::from(row.2)]);
     Record::build(&[0, value, payload], &writer.buf, false, None)
+}
+
+fn apply_one(table: &Table, key: &Key, mut change: Change) {
+    apply(&mut [Step { table, key, change: &mut change }]);
 }
 
 fn key(table: &Table, key: u8) -> Key {
@@ -104,11 +108,11 @@ fn run(kind: Kind, program: &[Op]) {
     for op in program {
         match op {
             Op::Write(row) => {
-                apply(&[(&table, &key(&table, row.0), &Change::write(kind, record(*row)))]);
+                apply_one(&table, &key(&table, row.0), Change::write(kind, record(*row)));
                 model.write(kind, *row);
             }
             Op::Delete(k) => {
-                apply(&[(&table, &key(&table, *k), &Change::Delete)]);
+                apply_one(&table, &key(&table, *k), Change::Delete);
                 model.delete(kind, *k);
             }
             Op::DeleteObject(row) => {
@@ -120,15 +124,15 @@ fn run(kind: Kind, program: &[Op]) {
                 model.0.clear();
             }
             Op::Batch(steps) => {
-                let changes: Vec<_> = steps
+                let mut changes: Vec<_> = steps
                     .iter()
                     .map(|(row, write)| {
                         let change = if *write { Change::write(kind, record(*row)) } else { Change::Delete };
                         (key(&table, row.0), change)
                     })
                     .collect();
-                let refs: Vec<_> = changes.iter().map(|(k, c)| (&table, k, c)).collect();
-                apply(&refs);
+                let mut steps_: Vec<_> = changes.iter_mut().map(|(key, change)| Step { table: &table, key, change }).collect();
+                apply(&mut steps_);
                 for (row, write) in steps {
                     if *write {
                         model.write(kind, *row)
@@ -221,9 +225,9 @@ fn scans_are_stable() {
         let table = Table::new(1, Definition { kind, arity: 3, record_name: 27, indexes: vec![] });
         let write = |key: i64| {
             let record = plain(key);
-            apply(&[(&table, &table.key_of(&record), &Change::write(kind, record.clone()))]);
+            apply_one(&table, &table.key_of(&record), Change::write(kind, record.clone()));
         };
-        let delete = |key: i64| apply(&[(&table, &table.key_of(&plain(key)), &Change::Delete)]);
+        let delete = |key: i64| apply_one(&table, &table.key_of(&plain(key)), Change::Delete);
         // Keys below 2,000 stay; those above come and go.
         (0..4_000).for_each(write);
         let mut seen = std::collections::HashMap::new();

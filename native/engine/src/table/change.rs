@@ -11,6 +11,14 @@ pub enum BagStep {
     Remove(Record),
 }
 
+impl BagStep {
+    pub fn record(&self) -> &Record {
+        match self {
+            BagStep::Add(record) | BagStep::Remove(record) => record,
+        }
+    }
+}
+
 /// The wanted state of a key. A bag keeps its steps instead of the resulting rows, so that what others wrote without a lock
 /// in the meantime is not lost.
 #[derive(Clone, Debug)]

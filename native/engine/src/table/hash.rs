@@ -9,7 +9,7 @@
 //! all the time is visited exactly once. (The idea is that of the cursor of Redis' `SCAN`, by Pieter Noordhuis.)
 
 use super::key::Key;
-use super::rows::Rows;
+use super::rows::{prefetch, Rows};
 use smallvec::SmallVec;
 
 const CHUNK: usize = 64;
@@ -110,6 +110,24 @@ impl Shard {
                 return None;
             }
             entry = self.chained.get(entry.next);
+        }
+    }
+
+    /// Asks for the bucket of a key.
+    #[inline]
+    pub fn prefetch(&self, key: &Key) {
+        if self.bucket_count > 0 {
+            prefetch(self.buckets.get(self.bucket(key.hash as u32)));
+        }
+    }
+
+    /// Asks for the rows that come first in the bucket, which are those of the key more often than not.
+    #[inline]
+    pub fn prefetch_rows(&self, key: &Key) {
+        if self.bucket_count > 0 {
+            if let Some(rows) = &self.buckets.get(self.bucket(key.hash as u32)).rows {
+                rows.prefetch();
+            }
         }
     }
 

@@ -103,6 +103,18 @@ impl Table {
         self.store.look(key, f)
     }
 
+    /// Asks for the memory that the look at a key touches first, and with [`Table::prefetch_rows`] for the rows themselves: a look
+    /// that comes later, after other work, waits less.
+    #[inline]
+    pub fn prefetch(&self, key: &Key) {
+        self.store.prefetch(key);
+    }
+
+    #[inline]
+    pub fn prefetch_rows(&self, key: &Key) {
+        self.store.prefetch_rows(key);
+    }
+
     pub fn rows(&self, key: &Key) -> SmallVec<[Record; 2]> {
         self.store.look(key, |rows| rows.iter().cloned().collect())
     }
@@ -157,6 +169,25 @@ impl Table {
         garbage
     }
 
+    /// The index values that a change takes away from the rows of a key, or brings: field and ordered form. A bag may name some that stay.
+    pub fn changed_values(&self, old: &[Record], change: &Change, mut f: impl FnMut(usize, &[u8])) {
+        for index in &self.indexes {
+            let same = |a: &Record, b: &Record| a.field(index.field) == b.field(index.field);
+            let mut value = |record: &Record| f(index.field, &index.value(record));
+            match (change, old) {
+                (Change::Put(new), [before]) if same(before, new) => {}
+                (Change::Put(new), _) => old.iter().chain([new]).for_each(value),
+                (Change::Delete, _) => old.iter().for_each(value),
+                (Change::Bag { cleared, steps }, _) => {
+                    if *cleared {
+                        old.iter().for_each(&mut value);
+                    }
+                    steps.iter().for_each(|step| value(step.record()));
+                }
+            }
+        }
+    }
+
     fn deltas(&self) -> Deltas {
         self.indexes.iter().map(|_| Delta::default()).collect()
     }
@@ -177,6 +208,11 @@ impl Table {
         latched.update(key, |before| match decide(slice(&before)) {
             None => before,
             Some(change) if self.indexes.is_empty() => change.apply(kind, before),
+            Some(Change::Put(record)) => {
+                let after = Rows::one(record);
+                self.note(key, slice(&before), after.as_slice(), deltas);
+                Some(after)
+            }
             Some(change) => {
                 // The index needs the rows as they were after a bag has taken them apart.
                 let old = before.clone();
@@ -247,38 +283,47 @@ impl Drop for Damage<'_> {
     }
 }
 
-/// Applies changes to keys as one step that nobody sees half done.
-pub fn apply(changes: &[(&Table, &Key, &Change)]) {
-    if let [(table, key, change)] = changes {
-        return table.update(key, |_| Some(Change::clone(change)));
+/// A key and what becomes of it.
+pub struct Step<'a> {
+    pub table: &'a Table,
+    pub key: &'a Key,
+    /// Taken out when it is applied.
+    pub change: &'a mut Change,
+}
+
+impl Step<'_> {
+    fn take(&mut self) -> Option<Change> {
+        Some(std::mem::replace(self.change, Change::Delete))
     }
-    let mut order: SmallVec<[(u64, usize, usize); 8]> =
-        changes.iter().enumerate().map(|(i, (table, key, _))| (table.id, table.store.part(key), i)).collect();
-    order.sort_unstable();
-    let _damage: SmallVec<[Damage; 8]> = {
-        let mut tables: SmallVec<[&Table; 8]> = changes.iter().map(|(t, _, _)| *t).collect();
+}
+
+/// Applies changes to keys as one step that nobody sees half done.
+pub fn apply(steps: &mut [Step]) {
+    if let [step] = steps {
+        return step.table.update(step.key, |_| step.take());
+    }
+    steps.sort_by_key(|step| (step.table.id, step.table.store.part(step.key)));
+    let _damage: SmallVec<[Damage; 2]> = {
+        let mut tables: SmallVec<[&Table; 2]> = steps.iter().map(|step| step.table).collect();
         tables.dedup_by_key(|t| t.id);
         tables.into_iter().map(Damage).collect()
     };
-    let mut latches: SmallVec<[(u64, usize, Latched); 8]> = SmallVec::new();
-    for &(table_id, part, i) in &order {
-        if latches.last().is_none_or(|(t, p, _)| (*t, *p) != (table_id, part)) {
-            latches.push((table_id, part, changes[i].0.store.latch(part)));
-        }
-    }
-    let mut deltas: SmallVec<[(&Table, Deltas); 4]> = SmallVec::new();
-    let mut latch = 0;
-    for &(table_id, part, i) in &order {
-        let (table, key, change) = changes[i];
-        while (latches[latch].0, latches[latch].1) != (table_id, part) {
-            latch += 1;
-        }
-        if deltas.last().is_none_or(|(t, _)| t.id != table_id) {
+    let same_part = |a: &Step, b: &Step| a.table.id == b.table.id && a.table.store.part(a.key) == b.table.store.part(b.key);
+    // All latches before the first change.
+    let parts = steps.chunk_by(same_part).filter_map(|part| part.first());
+    let latches: SmallVec<[Latched; 8]> = parts.map(|step| step.table.store.latch(step.table.store.part(step.key))).collect();
+    let mut deltas: SmallVec<[(&Table, Deltas); 2]> = SmallVec::new();
+    let mut held: SmallVec<[Latched; 8]> = SmallVec::new();
+    for (part, mut latched) in steps.chunk_by_mut(same_part).zip(latches) {
+        let table = part[0].table;
+        if deltas.last().is_none_or(|(t, _)| t.id != table.id) {
             deltas.push((table, table.deltas()));
         }
-        if let Some((_, deltas)) = deltas.last_mut() {
-            table.change_one(&mut latches[latch].2, key, |_| Some(change.clone()), deltas);
+        let Some((_, deltas)) = deltas.last_mut() else { continue };
+        for step in part {
+            table.change_one(&mut latched, step.key, |_| step.take(), deltas);
         }
+        held.push(latched);
     }
     for (table, deltas) in deltas {
         table.apply_deltas(deltas);

@@ -54,16 +54,9 @@ impl Rows {
     /// Asks for the memory of the rows, which will be read soon.
     #[inline]
     pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-            let at: *const i8 = std::ptr::with_exposed_provenance(self.0.get() & !MANY);
-            // SAFETY: a prefetch is a hint; it reads nothing and cannot fault.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(at);
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(64));
-            }
-        }
+        let at: *const u8 = std::ptr::with_exposed_provenance(self.0.get() & !MANY);
+        prefetch(at);
+        prefetch(at.wrapping_add(64));
     }
 
     #[inline]
@@ -88,6 +81,19 @@ impl Rows {
         // SAFETY: as in `as_slice`.
         records + self.many().map_or(0, |vec| 24 + 8 * unsafe { (*vec).capacity() })
     }
+}
+
+/// Asks for a line of memory.
+#[inline]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint; it reads nothing and cannot fault.
+    unsafe {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 impl Drop for Rows {

@@ -101,6 +101,26 @@ impl Store {
         }
     }
 
+    /// Asks for the bucket of a key, which will be looked at soon. A tree has no such place.
+    #[inline]
+    pub fn prefetch(&self, key: &Key) {
+        if let Store::Hash(parts) = self {
+            if let Some(shard) = parts[(key.hash >> 58) as usize].inner.try_read() {
+                shard.prefetch(key);
+            }
+        }
+    }
+
+    /// Asks for the rows of a key; its bucket should be there already.
+    #[inline]
+    pub fn prefetch_rows(&self, key: &Key) {
+        if let Store::Hash(parts) = self {
+            if let Some(shard) = parts[(key.hash >> 58) as usize].inner.try_read() {
+                shard.prefetch_rows(key);
+            }
+        }
+    }
+
     pub fn records(&self) -> usize {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.records.load(Ordering::Relaxed)).sum(),

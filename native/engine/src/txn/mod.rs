@@ -10,13 +10,14 @@ pub mod open;
 pub mod overlay;
 pub mod scan;
 pub mod walk;
+mod write_set;
 
 pub use held::TableRef;
 pub use open::OpenTable;
 pub use scan::{Plan, Scan};
 
 use crate::db::Db;
-use crate::table::{apply, key::hash, BagStep, Change, Key, Table};
+use crate::table::{apply, key::hash, BagStep, Change, Key, Step, Table};
 use crate::term::Record;
 use held::Held;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
@@ -85,6 +86,10 @@ enum Place {
 
 /// Changes applied under one set of latches; a larger commit goes in steps of this size.
 const STEP: usize = 256;
+/// Rows fetched ahead together.
+const FETCHED: usize = 16;
+/// A reader of an index value that more records have locks the table.
+const MANY_HITS: usize = 256;
 
 pub struct Txn {
     ctl: &'static TxnCtl,
@@ -293,7 +298,8 @@ impl Txn {
         self.acquire(db, LockId { table: 0, hash: hash(name) }, kind.mode())
     }
 
-    /// Locks an index value for a reader; writers of the value are excluded, so there are no phantoms.
+    /// Locks an index value for a reader: the value itself, which keeps out whoever would bring it or take it away, and the records
+    /// that have it, since a writer that leaves the value as it is asks for its record only. Many are locked as the whole table.
     pub fn lock_value(&mut self, db: &Db, table: TableRef, field: usize, form: &[u8]) -> Result<(), Stop> {
         if self.held.table_modes(table).grants(Modes::S) {
             return Ok(());
@@ -301,32 +307,37 @@ impl Txn {
         self.enter(table, Modes::IS)?;
         let id = value_lock(self.held.open(table).id(), field, form);
         self.acquire(db, id, Modes::S)?;
-        self.lock_mode(table, Modes::IS)
+        self.lock_mode(table, Modes::IS)?;
+        let open = self.held.open(table).clone();
+        let keys = open.table.index(field).map_or_else(Vec::new, |index| index.keys(form, None, MANY_HITS + 1));
+        if keys.len() > MANY_HITS {
+            return self.lock_mode(table, Modes::S);
+        }
+        keys.into_iter().try_for_each(|bytes| self.acquire(db, LockId { table: open.id(), hash: hash(&bytes) }, Modes::S))
     }
 
-    /// Locks the index values that a write takes away and brings. Writers of one value do not disturb each other (IX).
-    fn lock_values(&mut self, db: &Db, table: TableRef, key: &Key, new: Option<&Record>) -> Result<(), Stop> {
-        if self.held.open(table).table.indexes().is_empty() || self.held.table_modes(table).contains(Modes::X) {
-            return Ok(());
-        }
-        let open = self.held.open(table);
-        let locks = |old: &[Record]| {
-            let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
-            for index in open.table.indexes() {
-                for (at, record) in old.iter().chain(new).enumerate() {
-                    // Most writes leave most values as they are.
-                    let value = record.field(index.field);
-                    if !old.iter().take(at).any(|before| before.field(index.field) == value) {
-                        ids.push(value_lock(open.id(), index.field, &index.value(record)));
-                    }
+    /// Locks the index values that the commit takes away or brings, before anything is changed. Writers of one value do not
+    /// disturb each other (IX).
+    ///
+    /// It can be this late because changes are applied this late: until then nobody but this transaction sees them, and its own
+    /// searches take the reader's lock. So it is still two-phase locking, and the old rows are fetched once, all together.
+    fn lock_changed_values(&mut self, db: &Db) -> Result<(), Stop> {
+        let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
+        for (_, table, set) in self.overlay.sets() {
+            let open = self.held.open(*table);
+            if open.table.indexes().is_empty() || self.held.table_modes(*table).contains(Modes::X) {
+                continue;
+            }
+            let id = open.id();
+            for batch in set.changes().chunks(FETCHED) {
+                batch.iter().for_each(|(key, _)| open.table.prefetch_rows(key));
+                for (key, change) in batch {
+                    open.table.look(key, |old| {
+                        open.table.changed_values(old, change, |field, form| ids.push(value_lock(id, field, form)))
+                    });
                 }
             }
-            ids
-        };
-        let ids = match self.overlay.untouched(open) {
-            true => open.table.look(key, locks),
-            false => locks(&self.visible(table, key)),
-        };
+        }
         ids.into_iter().try_for_each(|id| self.acquire(db, id, Modes::IX))
     }
 
@@ -334,7 +345,7 @@ impl Txn {
     pub fn visible(&self, table: TableRef, key: &Key) -> Visible {
         let open = self.held.open(table);
         let committed = open.table.rows(key);
-        self.overlay.over(open, &key.bytes, &committed)
+        self.overlay.over(open, key, &committed)
     }
 
     /// Reads a key. `f` gets the rows, under the read latch where possible: it does bounded work.
@@ -347,6 +358,7 @@ impl Txn {
         kind: LockKind,
         f: impl FnOnce(&[Record]) -> R,
     ) -> Result<R, Stop> {
+        self.rows_of(table).prefetch(key);
         self.lock_record(db, table, key.hash, kind)?;
         let open = self.held.open(table);
         if self.overlay.untouched(open) {
@@ -360,18 +372,19 @@ impl Txn {
     #[inline]
     pub fn write(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
         let key = self.rows_of(table).key_of(&record);
+        self.rows_of(table).prefetch(&key);
         self.lock_record(db, table, key.hash, LockKind::Write)?;
-        self.lock_values(db, table, &key, Some(&record))?;
         let open = self.held.open(table);
-        self.overlay.add(open, key, Change::write(open.kind(), record));
+        // The commit comes soon, and the old rows have come from far by then.
+        open.table.prefetch_rows(&key);
+        self.overlay.add(open, table, key, Change::write(open.kind(), record));
         Ok(())
     }
 
     /// Deletes all records of a key.
     pub fn delete(&mut self, db: &Db, table: TableRef, key: Key) -> Result<(), Stop> {
         self.lock_record(db, table, key.hash, LockKind::Write)?;
-        self.lock_values(db, table, &key, None)?;
-        self.overlay.add(self.held.open(table), key, Change::Delete);
+        self.overlay.add(self.held.open(table), table, key, Change::Delete);
         Ok(())
     }
 
@@ -379,7 +392,6 @@ impl Txn {
     pub fn delete_object(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
         let key = self.rows_of(table).key_of(&record);
         self.lock_record(db, table, key.hash, LockKind::Write)?;
-        self.lock_values(db, table, &key, Some(&record))?;
         let open = self.held.open(table);
         let change = if open.kind().is_bag() {
             Change::Bag { cleared: false, steps: vec![BagStep::Remove(record)] }
@@ -388,7 +400,7 @@ impl Txn {
         } else {
             return Ok(());
         };
-        self.overlay.add(self.held.open(table), key, change);
+        self.overlay.add(self.held.open(table), table, key, change);
         Ok(())
     }
 
@@ -405,34 +417,38 @@ impl Txn {
             return Ok(());
         }
         if !self.overlay.is_empty() {
-            let changes = self.overlay.take_all();
-            let bad = changes.iter().map(|(open, _, _)| open).find(|open| open.is_dropped() || open.table.is_damaged());
+            let bad = self.overlay.sets().iter().map(|(_, table, _)| self.held.open(*table));
+            let bad = bad.into_iter().find(|open| open.is_dropped() || open.table.is_damaged()).cloned();
             if let Some(open) = bad {
                 let stop = if open.is_dropped() { Stop::NoTable } else { Stop::Damaged };
-                self.blamed = Some(open.clone());
+                self.blamed = Some(open);
                 self.end(db);
                 return Err(stop);
             }
-            self.apply(&changes);
+            self.lock_changed_values(db)?;
+            self.apply();
         }
         self.end(db);
         Ok(())
     }
 
-    fn apply(&mut self, changes: &[(Arc<OpenTable>, Key, Change)]) {
-        let step = |changes: &[(Arc<OpenTable>, Key, Change)]| {
-            let refs: SmallVec<[(&Table, &Key, &Change); 8]> = changes.iter().map(|(o, k, c)| (&o.table, k, c)).collect();
-            apply(&refs);
-        };
-        if changes.len() <= STEP {
-            return step(changes);
+    /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end.
+    fn apply(&mut self) {
+        let (held, sets) = (&self.held, self.overlay.sets());
+        let mut steps: SmallVec<[Step; 4]> = SmallVec::new();
+        let mut tables: SmallVec<[&OpenTable; 2]> = SmallVec::new();
+        for (_, table, set) in sets {
+            tables.push(held.open(*table));
+            let table = &held.open(*table).table;
+            steps.extend(set.changes_mut().iter_mut().map(|(key, change)| Step { table, key, change }));
         }
-        let mut tables: Vec<&Arc<OpenTable>> = changes.iter().map(|(open, _, _)| open).collect();
-        tables.dedup_by_key(|t| t.id());
+        if steps.len() <= STEP {
+            return apply(&mut steps);
+        }
         self.ctl.begin_commit();
         tables.iter().for_each(|t| t.begin_commit());
         // Those who wait for the end are woken also when it is a panic.
-        let applied = catch_unwind(AssertUnwindSafe(|| changes.chunks(STEP).for_each(step)));
+        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(apply)));
         tables.iter().for_each(|t| t.end_commit());
         self.ctl.end_commit(&mut self.wakes);
         if let Err(panic) = applied {

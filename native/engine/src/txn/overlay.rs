@@ -3,36 +3,36 @@
 //! A read sees the committed rows with the changes of every layer applied, oldest first. Aborting a level drops its layer; committing an
 //! inner level folds it into the one below.
 
+use super::held::TableRef;
 use super::open::OpenTable;
-use crate::table::{Change, Key, KeyBytes, Kind, Rows};
+use super::write_set::WriteSet;
+use crate::table::{Change, Key, Kind, Rows};
 use crate::term::Record;
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::Arc;
 
 /// Rows of one key as a transaction sees them.
 pub type Visible = SmallVec<[Record; 2]>;
 
-/// Changed keys of one table, by identity.
+/// Changes of one nesting level. Tables are told apart by their ids; the transaction keeps them alive.
 #[derive(Default)]
-struct Changed(BTreeMap<KeyBytes, (u64, Change)>);
-
-/// Changes of one nesting level.
-#[derive(Default)]
-struct Layer(SmallVec<[(Arc<OpenTable>, Changed); 1]>);
+struct Layer(SmallVec<[(u64, TableRef, WriteSet); 1]>);
 
 impl Layer {
     #[inline]
-    fn of(&self, table: &OpenTable) -> Option<&Changed> {
-        self.0.iter().find(|(t, _)| t.id() == table.id()).map(|(_, c)| c)
+    fn of(&self, table: &OpenTable) -> Option<&WriteSet> {
+        self.0.iter().find(|(id, ..)| *id == table.id()).map(|(.., set)| set)
     }
 }
 
 #[derive(Default)]
 pub struct Overlay {
     layers: Vec<Layer>,
+    /// Write sets to use again: most transactions write few records.
+    spare: Vec<WriteSet>,
 }
+
+/// Write sets kept for the next transaction of the process.
+const SPARE: usize = 4;
 
 impl Overlay {
     pub fn push_level(&mut self) {
@@ -47,25 +47,35 @@ impl Overlay {
 
     /// Drops the innermost level.
     pub fn drop_level(&mut self) {
-        self.layers.pop();
+        if let Some(layer) = self.layers.pop() {
+            self.recycle(layer);
+        }
+    }
+
+    fn recycle(&mut self, layer: Layer) {
+        for (.., mut set) in layer.0 {
+            if self.spare.len() < SPARE && set.reset() {
+                self.spare.push(set);
+            }
+        }
     }
 
     /// Folds the innermost level into the one below it.
     pub fn merge_level(&mut self) {
         let (Some(top), Some(below)) = (self.layers.pop(), self.layers.last_mut()) else { return };
-        for (table, changed) in top.0 {
-            if below.of(&table).is_none() {
-                below.0.push((table, changed));
-                continue;
-            }
-            for (bytes, (hash, change)) in changed.0 {
-                below.add(&table, Key { bytes, hash }, change);
+        for (id, table, set) in top.0 {
+            match below.0.iter_mut().find(|(other, ..)| *other == id) {
+                Some((.., into)) => set.into_changes().for_each(|(key, change)| into.add(key, change)),
+                None => below.0.push((id, table, set)),
             }
         }
     }
 
+    #[inline]
     pub fn clear(&mut self) {
-        self.layers.clear();
+        while let Some(layer) = self.layers.pop() {
+            self.recycle(layer);
+        }
     }
 
     /// Nothing has been written to this table.
@@ -76,7 +86,7 @@ impl Overlay {
 
     /// Number of changed keys.
     pub fn len(&self) -> usize {
-        self.layers.iter().flat_map(|l| &l.0).map(|(_, changed)| changed.0.len()).sum()
+        self.layers.iter().flat_map(|l| &l.0).map(|(.., set)| set.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -84,23 +94,31 @@ impl Overlay {
     }
 
     /// Adds a change to the innermost level.
-    pub fn add(&mut self, table: &Arc<OpenTable>, key: Key, change: Change) {
-        if let Some(layer) = self.layers.last_mut() {
-            layer.add(table, key, change);
-        }
+    #[inline]
+    pub fn add(&mut self, open: &OpenTable, table: TableRef, key: Key, change: Change) {
+        let Some(layer) = self.layers.last_mut() else { return };
+        let id = open.id();
+        let at = layer.0.iter().position(|(other, ..)| *other == id).unwrap_or_else(|| {
+            let mut set = self.spare.pop().unwrap_or_default();
+            set.set_ordered(open.kind() == Kind::OrderedSet);
+            layer.0.push((id, table, set));
+            layer.0.len() - 1
+        });
+        layer.0[at].2.add(key, change);
     }
 
     /// Is this key changed at any level?
-    pub fn touches(&self, table: &OpenTable, key: &[u8]) -> bool {
-        self.layers.iter().any(|l| l.of(table).is_some_and(|c| c.0.contains_key(key)))
+    #[inline]
+    pub fn touches(&self, table: &OpenTable, key: &Key) -> bool {
+        self.layers.iter().any(|l| l.of(table).is_some_and(|set| set.get(key).is_some()))
     }
 
     /// The rows that the transaction sees, given the committed ones.
-    pub fn over(&self, table: &OpenTable, key: &[u8], committed: &[Record]) -> Visible {
+    pub fn over(&self, table: &OpenTable, key: &Key, committed: &[Record]) -> Visible {
         let kind = table.kind();
         let mut rows: Option<Rows> = None;
         let mut changed = false;
-        for change in self.changes(table, key) {
+        for change in self.layers.iter().filter_map(|l| l.of(table)?.get(key)) {
             if !changed {
                 changed = true;
                 rows = committed_rows(kind, change, committed);
@@ -113,41 +131,41 @@ impl Overlay {
         rows.map_or_else(SmallVec::new, |r| r.as_slice().iter().cloned().collect())
     }
 
-    fn changes<'a>(&'a self, table: &'a OpenTable, key: &'a [u8]) -> impl Iterator<Item = &'a Change> {
-        self.layers.iter().filter_map(move |l| l.of(table)?.0.get(key).map(|(_, c)| c))
-    }
-
-    /// The next changed key of a table in identity order.
-    pub fn key_after(&self, table: &OpenTable, after: Option<&[u8]>) -> Option<Key> {
-        let bound = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = |l: &Layer| {
-            let (bytes, (hash, _)) = l.of(table)?.0.range::<[u8], _>((bound, Bound::Unbounded)).next()?;
-            Some((bytes.clone(), *hash))
+    /// The changed key of a table after this one: in key order for an ordered_set, else in the order of the first change, level by
+    /// level. Each is answered once.
+    pub fn key_after(&self, table: &OpenTable, after: Option<&Key>) -> Option<Key> {
+        if table.table.is_ordered() {
+            let sets = self.layers.iter().filter_map(|l| l.of(table));
+            return sets.filter_map(|set| set.ordered_after(after)).min_by(|a, b| a.bytes.cmp(&b.bytes)).cloned();
+        }
+        let sets = || self.layers.iter().filter_map(|l| l.of(table));
+        // A key that is not there any more was of a level that was given up, and those come last.
+        let (first, mut from) = match after {
+            Some(key) => sets().enumerate().find_map(|(layer, set)| Some((layer, set.position(key)? + 1)))?,
+            None => (0, 0),
         };
-        self.layers.iter().filter_map(next).min().map(|(bytes, hash)| Key { bytes, hash })
+        for (layer, set) in sets().enumerate().skip(first) {
+            let mut keys = set.keys_from(from);
+            if let Some(key) = keys.find(|key| !sets().take(layer).any(|below| below.get(key).is_some())) {
+                return Some(key.clone());
+            }
+            from = 0;
+        }
+        None
     }
 
-    /// The changed key of a table before this one.
-    pub fn key_before(&self, table: &OpenTable, before: Option<&[u8]>) -> Option<Key> {
-        let bound = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = |l: &Layer| {
-            let (bytes, (hash, _)) = l.of(table)?.0.range::<[u8], _>((Bound::Unbounded, bound)).next_back()?;
-            Some((bytes.clone(), *hash))
-        };
-        self.layers.iter().filter_map(next).max().map(|(bytes, hash)| Key { bytes, hash })
+    /// The changed key of an ordered_set before this one.
+    pub fn key_before(&self, table: &OpenTable, before: Option<&Key>) -> Option<Key> {
+        let sets = self.layers.iter().filter_map(|l| l.of(table));
+        sets.filter_map(|set| set.ordered_before(before)).max_by(|a, b| a.bytes.cmp(&b.bytes)).cloned()
     }
 
-    /// Takes everything out, for the commit of the outermost level.
-    pub fn take_all(&mut self) -> Vec<(Arc<OpenTable>, Key, Change)> {
+    /// The write sets by table once all levels are one, for the commit of the outermost level.
+    pub fn sets(&mut self) -> &mut [(u64, TableRef, WriteSet)] {
         while self.layers.len() > 1 {
             self.merge_level();
         }
-        let Some(layer) = self.layers.pop() else { return Vec::new() };
-        let mut all = Vec::new();
-        for (table, changed) in layer.0 {
-            all.extend(changed.0.into_iter().map(|(bytes, (hash, change))| (table.clone(), Key { bytes, hash }, change)));
-        }
-        all
+        self.layers.first_mut().map_or(&mut [], |layer| &mut layer.0)
     }
 }
 
@@ -156,27 +174,5 @@ fn committed_rows(kind: Kind, change: &Change, committed: &[Record]) -> Option<R
     match change {
         Change::Bag { cleared: false, .. } if kind.is_bag() => Rows::new(committed.to_vec()),
         _ => None,
-    }
-}
-
-impl Layer {
-    fn add(&mut self, table: &Arc<OpenTable>, key: Key, change: Change) {
-        let at = match self.0.iter().position(|(t, _)| t.id() == table.id()) {
-            Some(at) => at,
-            None => {
-                self.0.push((table.clone(), Changed::default()));
-                self.0.len() - 1
-            }
-        };
-        use std::collections::btree_map::Entry::{Occupied, Vacant};
-        match self.0[at].1 .0.entry(key.bytes) {
-            Vacant(place) => {
-                place.insert((key.hash, change));
-            }
-            Occupied(mut place) => {
-                let before = std::mem::replace(&mut place.get_mut().1, Change::Delete);
-                place.get_mut().1 = before.then(change);
-            }
-        }
     }
 }

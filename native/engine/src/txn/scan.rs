@@ -7,7 +7,11 @@ use super::open::OpenTable;
 use super::overlay::Overlay;
 use crate::table::{Cursor, Key, KeyBytes};
 use crate::term::Record;
+use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// Keys of an index whose rows are fetched ahead together.
+const BATCH: usize = 16;
 
 /// How to find the rows.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ enum Place {
     /// In the index, after this key.
     Index(Option<KeyBytes>),
     /// In keys that only the write set has, after this one.
-    Added(Option<KeyBytes>),
+    Added(Option<Key>),
     Done,
 }
 
@@ -61,7 +65,7 @@ impl Scan {
             (_, Place::Done) => {}
             (Plan::Key(key), _) => {
                 match overlay {
-                    Some(overlay) => visit(&overlay.over(&open, &key.bytes, &open.table.rows(key))),
+                    Some(overlay) => visit(&overlay.over(&open, key, &open.table.rows(key))),
                     None => open.table.look(key, visit),
                 }
                 self.place = Place::Done;
@@ -74,8 +78,8 @@ impl Scan {
                         // Rows are looked up again outside the latch only when the write set has their key.
                         open.table.scan(cursor, max, |rows| {
                             let key = open.table.key_of(&rows[0]);
-                            if overlay.touches(&open, &key.bytes) {
-                                visit(&overlay.over(&open, &key.bytes, rows));
+                            if overlay.touches(&open, &key) {
+                                visit(&overlay.over(&open, &key, rows));
                             } else {
                                 visit(rows);
                             }
@@ -90,9 +94,13 @@ impl Scan {
                 let Some(index) = open.table.index(*field) else { return self.place = Place::Done };
                 let keys = index.keys(form, after.as_deref(), max);
                 let end = keys.len() < max;
-                for bytes in &keys {
-                    if !overlay.is_some_and(|o| o.touches(&open, bytes)) {
-                        open.table.look(&Key::of(bytes.clone()), &mut *visit);
+                // Rows lie all over the memory: what will be read is fetched ahead.
+                for batch in keys.chunks(BATCH) {
+                    let batch: SmallVec<[Key; BATCH]> = batch.iter().map(|bytes| Key::of(bytes.clone())).collect();
+                    batch.iter().for_each(|key| open.table.prefetch(key));
+                    batch.iter().for_each(|key| open.table.prefetch_rows(key));
+                    for key in batch.iter().filter(|key| !overlay.is_some_and(|o| o.touches(&open, key))) {
+                        open.table.look(key, &mut *visit);
                     }
                 }
                 *after = keys.into_iter().next_back();
@@ -104,13 +112,13 @@ impl Scan {
                 let by_index = matches!(plan, Plan::Index { .. });
                 let Some(overlay) = overlay else { return self.place = Place::Done };
                 for _ in 0..max {
-                    let Some(key) = overlay.key_after(&open, after.as_deref()) else { return self.place = Place::Done };
+                    let Some(key) = overlay.key_after(&open, after.as_ref()) else { return self.place = Place::Done };
                     let committed = open.table.rows(&key);
                     // A full scan has visited the keys that are committed; an index scan left every touched key for here.
                     if by_index || committed.is_empty() {
-                        visit(&overlay.over(&open, &key.bytes, &committed));
+                        visit(&overlay.over(&open, &key, &committed));
                     }
-                    *after = Some(key.bytes);
+                    *after = Some(key);
                 }
             }
             _ => self.place = Place::Done,
@@ -121,7 +129,7 @@ impl Scan {
     fn ordered_step(&mut self, overlay: &Overlay, max: usize, visit: &mut dyn FnMut(&[Record])) {
         let Place::Base(cursor) = &mut self.place else { return };
         let from = match cursor {
-            Cursor::After(key) => Some(key.clone()),
+            Cursor::After(key) => Some(Key::of(key.clone())),
             _ => None,
         };
         let table = &self.open.table;
@@ -135,7 +143,7 @@ impl Scan {
         let mut base = base.into_iter().peekable();
         let mut after = from;
         loop {
-            let changed = overlay.key_after(&self.open, after.as_deref());
+            let changed = overlay.key_after(&self.open, after.as_ref());
             let changed = changed.filter(|k| end.as_ref().is_none_or(|end| k.bytes <= *end));
             let limit = changed.as_ref().map(|k| &k.bytes);
             while let Some((_, record)) = base.next_if(|(k, _)| limit.is_none_or(|l| k < l)) {
@@ -143,8 +151,8 @@ impl Scan {
             }
             let Some(key) = changed else { break };
             let committed = base.next_if(|(k, _)| *k == key.bytes).map(|(_, r)| r);
-            visit(&overlay.over(&self.open, &key.bytes, committed.as_slice()));
-            after = Some(key.bytes);
+            visit(&overlay.over(&self.open, &key, committed.as_slice()));
+            after = Some(key);
         }
         if *cursor == Cursor::End {
             self.place = Place::Done;

@@ -26,7 +26,7 @@ pub fn neighbour(
             let committed = open.table.look(key, |rows| !rows.is_empty());
             if !committed {
                 // A key of the write set alone, or none at all.
-                let known = !overlay.over(open, &key.bytes, &[]).is_empty();
+                let known = !overlay.over(open, key, &[]).is_empty();
                 return if known { Ok(added(open, overlay, Some(key))) } else { Err(AbsentKey) };
             }
         }
@@ -34,10 +34,10 @@ pub fn neighbour(
             None => return Ok(added(open, overlay, None)),
             Some(record) => {
                 let key = open.table.key_of(&record);
-                if !overlay.touches(open, &key.bytes) {
+                if !overlay.touches(open, &key) {
                     return Ok(Some(record));
                 }
-                let visible = overlay.over(open, &key.bytes, &open.table.rows(&key));
+                let visible = overlay.over(open, &key, &open.table.rows(&key));
                 if let Some(record) = visible.into_iter().next() {
                     return Ok(Some(record));
                 }
@@ -49,15 +49,15 @@ pub fn neighbour(
 
 /// The next key that only the write set has.
 fn added(open: &OpenTable, overlay: &Overlay, after: Option<&Key>) -> Option<Record> {
-    let mut after = after.map(|k| k.bytes.clone());
-    while let Some(key) = overlay.key_after(open, after.as_deref()) {
+    let mut after = after.cloned();
+    while let Some(key) = overlay.key_after(open, after.as_ref()) {
         let committed = open.table.rows(&key);
         if committed.is_empty() {
-            if let Some(record) = overlay.over(open, &key.bytes, &committed).into_iter().next() {
+            if let Some(record) = overlay.over(open, &key, &committed).into_iter().next() {
                 return Some(record);
             }
         }
-        after = Some(key.bytes);
+        after = Some(key);
     }
     None
 }
@@ -65,8 +65,10 @@ fn added(open: &OpenTable, overlay: &Overlay, after: Option<&Key>) -> Option<Rec
 fn ordered(open: &OpenTable, overlay: &Overlay, mut from: Option<Key>, backward: bool) -> Option<Record> {
     loop {
         let base = open.table.neighbour(from.as_ref(), backward).ok().flatten();
-        let after = from.as_ref().map(|k| &k.bytes[..]);
-        let changed = if backward { overlay.key_before(open, after) } else { overlay.key_after(open, after) };
+        let changed = match backward {
+            true => overlay.key_before(open, from.as_ref()),
+            false => overlay.key_after(open, from.as_ref()),
+        };
         let base_key = base.as_ref().map(|r| open.table.key_of(r));
         let changed_first = match (&base_key, &changed) {
             (None, None) => return None,
@@ -78,7 +80,7 @@ fn ordered(open: &OpenTable, overlay: &Overlay, mut from: Option<Key>, backward:
         match changed.filter(|_| changed_first) {
             None => return base,
             Some(key) => {
-                let visible = overlay.over(open, &key.bytes, &open.table.rows(&key));
+                let visible = overlay.over(open, &key, &open.table.rows(&key));
                 if let Some(record) = visible.into_iter().next() {
                     return Some(record);
                 }

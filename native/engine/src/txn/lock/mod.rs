@@ -22,5 +22,5 @@ mod table;
 pub use ctl::{CommitWait, TxnCtl};
 pub use mode::Modes;
 pub use queue::{Request, Verdict, Waker, Wakes};
-pub use record::{ByLock, LockId, RecordLocks};
+pub use record::{ByLock, LockId, Passed, RecordLocks};
 pub use table::TableLock;

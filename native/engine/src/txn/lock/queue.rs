@@ -56,8 +56,8 @@ impl Request {
 /// Holders and queue.
 #[derive(Default)]
 pub struct Lock {
-    holders: SmallVec<[(&'static TxnCtl, Modes); 2]>,
-    // Boxed: most locks never have a waiter, and the lock table wants small entries.
+    holders: SmallVec<[(&'static TxnCtl, Modes); 1]>,
+    // One holder in place, boxed queue: a record lock with its slot is one line of memory.
     #[allow(clippy::box_collection)]
     queue: Option<Box<Vec<Waiter>>>,
 }
