@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Time of one slice on a normal scheduler.
 const SLICE: Duration = Duration::from_micros(500);
-/// Keys visited under one latch.
-const STEP: usize = 128;
+/// Keys visited under one latch: as many as take about the time, since long steps are faster and nothing is known of a spec's
+/// cost beforehand.
+const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
+const STEP_TIME: Duration = Duration::from_micros(50);
 
 /// What a visited row becomes.
 enum Want {
@@ -60,6 +62,8 @@ pub struct Select {
     scan: Scan,
     want: Want,
     hits: VecDeque<Hit>,
+    /// Keys visited in the next step.
+    step: usize,
     /// Answers per chunk; 0 for no limit.
     limit: usize,
     /// Answers still to give in this chunk.
@@ -93,7 +97,7 @@ impl Want {
 
 impl Select {
     fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
-        Select { scan: Scan::new(open.clone(), plan), want, hits: VecDeque::new(), limit, left: limit }
+        Select { scan: Scan::new(open.clone(), plan), want, hits: VecDeque::new(), step: 128, limit, left: limit }
     }
 
     fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
@@ -122,6 +126,7 @@ impl Select {
         }
         let mut answers = Vec::new();
         let mut bytes = 0;
+        let mut now = begun;
         let state = 'slice: loop {
             while let Some(hit) = self.hits.front() {
                 if self.limit > 0 && self.left == 0 {
@@ -144,11 +149,14 @@ impl Select {
             if self.limit > 0 && self.left == 0 {
                 break atoms::limit();
             }
-            if begun.elapsed() > SLICE {
+            if now.duration_since(begun) > SLICE {
                 break atoms::slice();
             }
             let (want, hits) = (&mut self.want, &mut self.hits);
-            self.scan.step(overlay, STEP, &mut |rows| want.visit(rows, hits));
+            self.scan.step(overlay, self.step, &mut |rows| want.visit(rows, hits));
+            let before = std::mem::replace(&mut now, Instant::now());
+            let took = now.duration_since(before);
+            self.step = if took > STEP_TIME { self.step / 2 } else { self.step * 2 }.clamp(*STEPS.start(), *STEPS.end());
         };
         if state == atoms::limit() {
             self.left = self.limit;

@@ -5,23 +5,28 @@
 use super::functions::{of_integers, Function};
 use super::program::{Body, Comparison, Guard, Op, Program};
 use super::value::{holds, Machine, Value};
-use crate::term::{order, read, Record, Term};
+use crate::term::{int, order, Record};
 use smallvec::SmallVec;
 
 impl Program {
     /// The answer of a guard that looks at one field only.
-    #[inline]
+    #[inline(always)]
     pub(super) fn simple(&self, guard: &Guard, record: &Record) -> Option<bool> {
+        let &Guard::Integer { field, op, with, literal } = guard else { return self.other_simple(guard, record) };
+        let bytes = record.field(field);
+        let order = match int(bytes) {
+            Some(i) => i.cmp(&with),
+            // No large binary is on either side where it would be looked into: the other side is a number.
+            _ => order::compare(bytes, &self.literals[literal], None, None),
+        };
+        Some(holds(op, order))
+    }
+
+    /// Apart, so that the most frequent guard needs no call.
+    #[inline(never)]
+    fn other_simple(&self, guard: &Guard, record: &Record) -> Option<bool> {
         match *guard {
-            Guard::Integer { field, op, with, literal } => {
-                let bytes = record.field(field);
-                let order = match read(bytes).0 {
-                    Term::Int(i) => i.cmp(&with),
-                    // No large binary is on either side where it would be looked into: the other side is a number.
-                    _ => order::compare(bytes, &self.literals[literal], None, None),
-                };
-                Some(holds(op, order))
-            }
+            Guard::Integer { .. } => self.simple(guard, record),
             Guard::Bytes { field, literal, equal } => Some((record.field(field) == &self.literals[literal][..]) == equal),
             Guard::Never => Some(false),
             Guard::Any(ref parts) => {

@@ -14,6 +14,36 @@ use smallvec::SmallVec;
 
 const CHUNK: usize = 64;
 const NONE: u32 = u32::MAX;
+/// Buckets fetched ahead by a walk.
+const BATCH: usize = 32;
+
+/// A list that is filled without branches: which buckets are empty and which have chains looks random to the processor, and a wrong
+/// guess costs more than the work.
+struct Batch<T> {
+    list: [T; 2 * BATCH],
+    len: usize,
+}
+
+impl<T: Copy> Batch<T> {
+    #[inline]
+    fn of(blank: T) -> Batch<T> {
+        Batch { list: [blank; 2 * BATCH], len: 0 }
+    }
+    #[inline]
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+    /// A batch has room for two entries of each of its [`BATCH`] places.
+    #[inline]
+    fn push_if(&mut self, item: T, is: bool) {
+        self.list[self.len] = item;
+        self.len += usize::from(is);
+    }
+    #[inline]
+    fn as_slice(&self) -> &[T] {
+        &self.list[..self.len]
+    }
+}
 
 /// Rows of a key, in a bucket or chained to one. An empty bucket has no chain.
 struct Entry {
@@ -22,6 +52,8 @@ struct Entry {
     /// Next entry of the chain, or of the free list.
     next: u32,
 }
+
+static NO_ENTRY: Entry = Entry::EMPTY;
 
 impl Entry {
     const EMPTY: Entry = Entry { rows: None, hash: 0, next: NONE };
@@ -141,6 +173,10 @@ impl Shard {
         })
     }
 
+    pub fn buckets(&self) -> u32 {
+        self.bucket_count
+    }
+
     pub fn keys(&self) -> u32 {
         self.keys
     }
@@ -239,18 +275,88 @@ impl Shard {
         }
     }
 
-    /// Visits the buckets from `place` in scan order on, `count` of them at most; answers the place after them, `None` at the end.
+    /// The buckets of a walk from `place` on, about `count` of them unless the end comes first, asked for while they are told.
+    /// In scan order no two are neighbours in memory. Answers the place after them.
+    #[inline]
+    fn plan(&self, place: u32, count: usize, buckets: &mut Batch<u32>) -> Option<u32> {
+        buckets.clear();
+        let mut next = Some(place);
+        if self.is_inside(place) {
+            let (bucket, bits) = self.bucket_bits(place.reverse_bits());
+            buckets.push_if(bucket, true);
+            next = after(place, bits);
+        } else {
+            // `top` buckets are told apart by their low bits; the sibling with one more bit set may be there already.
+            let bits = self.bucket_count.ilog2();
+            let top = 1u32 << bits;
+            while let Some(place) = next.filter(|_| buckets.len < count.min(BATCH)) {
+                let bucket = place.reverse_bits() & (top - 1);
+                buckets.push_if(bucket, true);
+                buckets.push_if(bucket | top, bucket | top < self.bucket_count);
+                next = after(place, bits);
+            }
+        }
+        buckets.as_slice().iter().for_each(|&bucket| prefetch(self.buckets.get(bucket)));
+        next
+    }
+
+    /// Is the place in the midst of a bucket? That is so when the table was cleared since, and is small again.
+    #[inline]
+    fn is_inside(&self, place: u32) -> bool {
+        self.bucket_count < 2 || place.trailing_zeros() < 32 - self.bucket_count.ilog2()
+    }
+
+    /// Visits the buckets from `place` in scan order on, about `count` of them at most; answers the place after them, `None` at the
+    /// end. Buckets, what is chained to them and rows lie all over the memory: each batch is fetched while the one before it is
+    /// visited, or each would be waited for.
     pub fn walk<'a>(&'a self, place: u32, count: usize, mut visit: impl FnMut(&'a Rows)) -> Option<u32> {
         if self.keys == 0 {
             return None;
         }
-        let mut place = place;
-        for _ in 0..count {
-            let (bucket, bits) = self.bucket_bits(place.reverse_bits());
-            self.chain(bucket).filter(|(hash, _)| hash.reverse_bits() >= place).for_each(|(_, rows)| visit(rows));
-            place = after(place, bits)?;
+        // Whatever was visited before the table shrank is left out.
+        let begin = if self.is_inside(place) { place } else { 0 };
+        let mut visit = |entry: &'a Entry| {
+            if begin == 0 || entry.hash.reverse_bits() >= begin {
+                entry.rows.iter().for_each(&mut visit);
+            }
+        };
+        let mut left = count;
+        let mut next = Some(place);
+        let mut asked = Batch::of(0);
+        let mut entries = Batch::of(&NO_ENTRY);
+        let mut chained = Batch::of(NONE);
+        // Place after the entries.
+        let mut visited = Some(place);
+        loop {
+            // The next buckets are asked for, and after the visit of those before them they are there.
+            asked.clear();
+            if let Some(place) = next.filter(|_| left > 0) {
+                next = self.plan(place, left, &mut asked);
+                left = left.saturating_sub(asked.len);
+            }
+            while entries.len > 0 {
+                entries.as_slice().iter().for_each(|entry| visit(entry));
+                entries.clear();
+                let links = std::mem::replace(&mut chained, Batch::of(NONE));
+                for &link in links.as_slice() {
+                    let entry = self.chained.get(link);
+                    entries.push_if(entry, true);
+                    chained.push_if(entry.next, entry.next != NONE);
+                }
+                entries.as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
+            }
+            if asked.len == 0 {
+                return visited;
+            }
+            visited = next;
+            for &bucket in asked.as_slice() {
+                let entry = self.buckets.get(bucket);
+                entries.push_if(entry, entry.rows.is_some());
+                chained.push_if(entry.next, entry.next != NONE);
+            }
+            entries.as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
+            chained.as_slice().iter().for_each(|&link| prefetch(self.chained.get(link)));
         }
-        Some(place)
     }
 
     /// The next rows in scan order after a key, or the first.
@@ -345,12 +451,11 @@ mod tests {
             writer.int(n);
             let record = Record::build(&[0], &writer.buf, false, None);
             shard.update(&Key::exact_of(&record), |_| Some(Rows::one(record.clone())));
-            let (mut place, mut buckets) = (Some(0u32), Vec::new());
+            let (mut place, mut buckets, mut some) = (Some(0u32), Vec::new(), Batch::of(0));
             while let Some(p) = place {
-                let (bucket, bits) = shard.bucket_bits(p.reverse_bits());
-                assert_eq!(bucket, shard.bucket(p.reverse_bits()));
-                buckets.push(bucket);
-                place = after(p, bits);
+                place = shard.plan(p, 3, &mut some);
+                assert!(some.len > 0);
+                buckets.extend_from_slice(some.as_slice());
             }
             buckets.sort_unstable();
             assert!(buckets.into_iter().eq(0..shard.bucket_count));

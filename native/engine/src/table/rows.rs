@@ -55,8 +55,8 @@ impl Rows {
     #[inline]
     pub fn prefetch(&self) {
         let at: *const u8 = std::ptr::with_exposed_provenance(self.0.get() & !MANY);
+        // The first line: it is all of a small row, and a second one of each would be fetched for nothing.
         prefetch(at);
-        prefetch(at.wrapping_add(64));
     }
 
     #[inline]

@@ -149,22 +149,11 @@ impl Store {
                 let mut left = max;
                 while part < SHARDS && left > 0 {
                     let shard = parts[part].inner.read();
-                    let mut next = Some(place);
-                    while let Some(from) = next.filter(|_| left > 0) {
-                        // Rows lie all over the memory: a batch is fetched ahead, or each would be waited for. Empty
-                        // buckets cost time too.
-                        let batch = left.min(BATCH);
-                        let mut rows: SmallVec<[&Rows; 2 * BATCH]> = SmallVec::new();
-                        next = shard.walk(from, batch, |r| {
-                            r.prefetch();
-                            rows.push(r);
-                        });
-                        rows.into_iter().for_each(|r| f(r.as_slice()));
-                        left -= batch;
-                    }
-                    match next {
-                        Some(next) => place = next,
-                        None => (part, place) = (part + 1, 0),
+                    // Empty buckets cost time too.
+                    let buckets = left.min(shard.buckets() as usize);
+                    match shard.walk(place, left, |rows| f(rows.as_slice())) {
+                        Some(next) => (left, place) = (0, next),
+                        None => (left, part, place) = (left.saturating_sub(buckets.max(1)), part + 1, 0),
                     }
                 }
                 *cursor = if part < SHARDS { Cursor::Place(part as u32, place) } else { Cursor::End };

@@ -19,7 +19,7 @@ mod same;
 pub mod tag;
 mod write;
 
-pub use read::{read, skip, Elements, Ident, Term};
+pub use read::{int, read, skip, Elements, Ident, Term};
 pub use record::{Attached, Record};
 pub use same::{canonical_zero, same};
 pub use write::{Open, Writer, BLOB_MIN};

@@ -110,30 +110,39 @@ impl Record {
         &b[3 + (self.fields() - 1) * width..]
     }
 
-    /// From field `i` (0 is the key) to the end of the record.
-    #[inline]
-    fn tail_from(&self, i: usize) -> &[u8] {
+    /// Field `i`; 0 is the key. It ends where the next one begins.
+    #[inline(always)]
+    pub fn field(&self, i: usize) -> &[u8] {
+        let b = self.bytes();
+        let fields = self.fields();
+        assert!(i < fields, "a field beyond the end of the record");
+        if b[0] & WIDTH != 0 {
+            return self.wide_field(i);
+        }
+        let table = 2 + fields;
+        let from = table + if i == 0 { 0 } else { usize::from(b[2 + i]) };
+        let to = if i + 1 < fields { table + usize::from(b[3 + i]) } else { b.len() };
+        &b[from..to]
+    }
+
+    /// A field of a record with offsets of more than one byte.
+    #[inline(never)]
+    fn wide_field(&self, i: usize) -> &[u8] {
         let b = self.bytes();
         let width = 1usize << (b[0] & WIDTH);
         let table = 3 + (self.fields() - 1) * width;
-        if i == 0 {
-            return &b[table..];
-        }
-        assert!(i < self.fields(), "field {i} of a record of {}", self.fields());
-        let at = 3 + (i - 1) * width;
-        let start = match width {
-            1 => usize::from(b[at]),
-            2 => usize::from(u16::from_le_bytes([b[at], b[at + 1]])),
-            _ => u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]) as usize,
+        // Start of field `n` from 1 on.
+        let start = |n: usize| {
+            let at = 3 + (n - 1) * width;
+            table
+                + match width {
+                    2 => usize::from(u16::from_le_bytes([b[at], b[at + 1]])),
+                    _ => u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]) as usize,
+                }
         };
-        &b[table + start..]
-    }
-
-    /// Field `i`; 0 is the key.
-    #[inline]
-    pub fn field(&self, i: usize) -> &[u8] {
-        let tail = self.tail_from(i);
-        &tail[..tail.len() - super::skip(tail).len()]
+        let from = if i == 0 { table } else { start(i) };
+        let to = if i + 1 < self.fields() { start(i + 1) } else { b.len() };
+        &b[from..to]
     }
 
     #[inline]
