@@ -321,42 +321,47 @@ impl Shard {
             }
         };
         let mut left = count;
-        let mut next = Some(place);
-        let mut asked = Batch::of(0);
-        let mut entries = Batch::of(&NO_ENTRY);
-        let mut chained = Batch::of(NONE);
-        // Place after the entries.
-        let mut visited = Some(place);
-        loop {
-            // The next buckets are asked for, and after the visit of those before them they are there.
-            asked.clear();
-            if let Some(place) = next.filter(|_| left > 0) {
-                next = self.plan(place, left, &mut asked);
-                left = left.saturating_sub(asked.len);
-            }
-            while entries.len > 0 {
-                entries.as_slice().iter().for_each(|entry| visit(entry));
-                entries.clear();
-                let links = std::mem::replace(&mut chained, Batch::of(NONE));
-                for &link in links.as_slice() {
-                    let entry = self.chained.get(link);
-                    entries.push_if(entry, true);
-                    chained.push_if(entry.next, entry.next != NONE);
-                }
-                entries.as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
-            }
-            if asked.len == 0 {
-                return visited;
-            }
-            visited = next;
+        // Buckets that are asked for, and the place after them.
+        let (mut asked, mut after_asked) = (Batch::of(0), Some(place));
+        // Entries whose rows are asked for, then visited, with what is chained to them: two of each, in turn.
+        let mut entries = [Batch::of(&NO_ENTRY), Batch::of(&NO_ENTRY)];
+        let mut links = [Batch::of(NONE), Batch::of(NONE)];
+        let mut after_entries = after_asked;
+        for turn in 0.. {
+            let (now, coming) = (turn & 1, turn & 1 ^ 1);
+            let after_now = after_entries;
             for &bucket in asked.as_slice() {
                 let entry = self.buckets.get(bucket);
-                entries.push_if(entry, entry.rows.is_some());
-                chained.push_if(entry.next, entry.next != NONE);
+                entries[coming].push_if(entry, entry.rows.is_some());
+                links[coming].push_if(entry.next, entry.next != NONE);
             }
-            entries.as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
-            chained.as_slice().iter().for_each(|&link| prefetch(self.chained.get(link)));
+            entries[coming].as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
+            links[coming].as_slice().iter().for_each(|&link| prefetch(self.chained.get(link)));
+            let end = asked.len == 0;
+            after_entries = after_asked;
+            asked.clear();
+            if let Some(place) = after_asked.filter(|_| left > 0) {
+                after_asked = self.plan(place, left, &mut asked);
+                left = left.saturating_sub(asked.len);
+            }
+            let (entries, links) = (&mut entries[now], &mut links[now]);
+            while entries.len > 0 {
+                let mut further = Batch::of(NONE);
+                let mut chained = Batch::of(&NO_ENTRY);
+                for &link in links.as_slice() {
+                    let entry = self.chained.get(link);
+                    entry.rows.iter().for_each(Rows::prefetch);
+                    chained.push_if(entry, true);
+                    further.push_if(entry.next, entry.next != NONE);
+                }
+                entries.as_slice().iter().for_each(|entry| visit(entry));
+                (*entries, *links) = (chained, further);
+            }
+            if end && turn > 0 {
+                return after_now;
+            }
         }
+        None
     }
 
     /// The next rows in scan order after a key, or the first.
