@@ -1,6 +1,6 @@
 //! Reading and writing by key.
 
-use crate::border::{name, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
 use crate::{atoms, nif};
@@ -56,9 +56,8 @@ nif!(
     /// Work: one look-up; decoding beyond the budget is done on a dirty scheduler.
     read,
     |call, [ctx, table, key_term, kind]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
         if no_txn(*ctx) {
-            let at = scratch.table(&name)?;
+            let at = scratch.table_of(call, *table)?;
             let (encoder, terms, open) = scratch.parts(at);
             let key = key(call, encoder, *key_term, &open.table)?;
             let name = record_name(open);
@@ -66,9 +65,9 @@ nif!(
             return found.term(call, name, terms);
         }
         let kind = call.kind(*kind)?;
-        let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
         with_txn(call, *ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
+            let table = scratch.table_in(call, txn, *table)?;
+            let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
             let found = txn.read(&DB, table, &key, kind, |rows| found(call, rows, name, terms))?;
@@ -100,18 +99,16 @@ fn with_record(
     ) -> Result<(), remnesia_engine::txn::Stop>,
 ) -> Answer {
     with_scratch(|scratch| {
-        let name = name(call, scratch, table)?;
         if no_txn(ctx) {
-            let at = scratch.table(&name)?;
+            let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
             let record = record(call, encoder, term, open)?;
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
         }
-        let encoder = &mut scratch.encoder;
         with_txn(call, ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
-            let record = record(call, encoder, term, txn.open(table))?;
+            let table = scratch.table_in(call, txn, table)?;
+            let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
             Ok(atoms::ok())
         })
@@ -131,18 +128,16 @@ nif!(delete_object, |call, [ctx, table, term]| {
 });
 
 nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
-    let name = name(call, scratch, *table)?;
     if no_txn(*ctx) {
-        let at = scratch.table(&name)?;
+        let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(atoms::ok());
     }
-    let encoder = &mut scratch.encoder;
     with_txn(call, *ctx, |txn| {
-        let table = txn.table(&DB, &name)?;
-        let key = key(call, encoder, *key_term, txn.rows_of(table))?;
+        let table = scratch.table_in(call, txn, *table)?;
+        let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
         Ok(atoms::ok())
     })
@@ -152,8 +147,7 @@ nif!(
     /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a value that is no integer counts as 0.
     update_counter,
     |call, [table, key_term, increment]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
-        let at = scratch.table(&name)?;
+        let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {

@@ -1,10 +1,10 @@
 //! What every NIF shares: panics become errors, long work moves to a dirty scheduler, reasons become terms.
 
-use crate::term::{from_word, no_term, EncodeError, Encoder, Env, RawTerm};
+use crate::term::{from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
 use remnesia_engine::term::Term;
-use remnesia_engine::txn::{LockKind, OpenTable, Stop};
+use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::*;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -226,6 +226,31 @@ impl Scratch {
             Err(Stop::Damaged)
         } else {
             Ok(at)
+        }
+    }
+
+    /// A table by its name as a term: the name's bytes are made only if this thread has not used it before.
+    #[inline]
+    pub fn table_of(&mut self, call: &Call, term: RawTerm) -> Result<usize, Fail> {
+        let word = word(term);
+        match self.tables.iter().position(|t| t.atom == word && !t.is_dropped() && !t.table.is_damaged()) {
+            Some(at) => Ok(at),
+            None => {
+                let name = name(call, self, term)?;
+                Ok(self.table(&name)?)
+            }
+        }
+    }
+
+    /// A table of a transaction by its name as a term.
+    #[inline]
+    pub fn table_in(&mut self, call: &Call, txn: &mut Txn, term: RawTerm) -> Result<TableRef, Fail> {
+        match txn.known(&DB, word(term))? {
+            Some(table) => Ok(table),
+            None => {
+                let name = name(call, self, term)?;
+                Ok(txn.table(&DB, &name)?)
+            }
         }
     }
 

@@ -47,6 +47,12 @@ impl Held {
         Some(TableRef(self.tables.len() - 1))
     }
 
+    /// A remembered table by the VM's word of its name.
+    #[inline]
+    pub fn known(&self, word: u64) -> Option<TableRef> {
+        self.tables.iter().position(|t| t.open.atom == word && !t.open.is_dropped()).map(TableRef)
+    }
+
     #[inline]
     pub fn open(&self, table: TableRef) -> &Arc<OpenTable> {
         &self.tables[table.0].open

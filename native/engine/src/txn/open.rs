@@ -3,10 +3,13 @@
 use super::lock::TableLock;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::table::{Kind, Table};
+use crate::term::{read, Term};
 
 pub struct OpenTable {
     /// Name as a flat term.
     pub name: Box<[u8]>,
+    /// The VM's word of the name if it is an atom, as nearly every name is; else 0, which is no atom.
+    pub atom: u64,
     pub table: Table,
     pub lock: TableLock,
     /// Large commits that are being applied to it; dirty writes look before they write.
@@ -16,7 +19,18 @@ pub struct OpenTable {
 
 impl OpenTable {
     pub fn new(name: Box<[u8]>, table: Table) -> OpenTable {
-        OpenTable { name, table, lock: TableLock::default(), committing: AtomicU32::new(0), dropped: AtomicBool::new(false) }
+        let atom = match read(&name).0 {
+            Term::Atom(word) => word,
+            _ => 0,
+        };
+        OpenTable {
+            name,
+            atom,
+            table,
+            lock: TableLock::default(),
+            committing: AtomicU32::new(0),
+            dropped: AtomicBool::new(false),
+        }
     }
 
     #[inline]

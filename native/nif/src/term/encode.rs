@@ -70,6 +70,8 @@ pub struct Encoder {
     /// Closures around the present term. What lives inside a closure is kept alive by it.
     closures: usize,
     pub starts: Vec<u32>,
+    /// A container or a living term was met since the encoder was emptied.
+    walked: bool,
     work: usize,
     limit: usize,
 }
@@ -96,6 +98,17 @@ impl Encoder {
     #[inline]
     pub fn begin(&mut self, limit: usize) {
         self.writer.clear();
+        self.starts.clear();
+        // Scalars, which most terms are, leave nothing behind in the others.
+        if self.walked {
+            self.forget();
+        }
+        self.work = 0;
+        self.limit = limit;
+    }
+
+    #[inline(never)]
+    fn forget(&mut self) {
         reset(&mut self.writer.buf);
         reset(&mut self.live);
         reset(&mut self.frames);
@@ -103,8 +116,7 @@ impl Encoder {
         reset(&mut self.pairs);
         reset(&mut self.starts);
         self.closures = 0;
-        self.work = 0;
-        self.limit = limit;
+        self.walked = false;
     }
 
     /// Flat bytes so far.
@@ -129,7 +141,7 @@ impl Encoder {
         let attached = self.attached();
         let record = Record::build(&self.starts, &self.writer.buf, self.writer.negative_zero, attached);
         if self.writer.buf.capacity() > KEEP {
-            self.begin(self.limit);
+            self.forget();
         }
         Ok(record)
     }
@@ -308,6 +320,7 @@ impl Encoder {
     #[inline(never)]
     fn less_frequent(&mut self, env: Env, term: RawTerm, kind: ErlNifTermType) -> Result<(), EncodeError> {
         use ErlNifTermType::*;
+        self.walked |= !matches!(kind, ERL_NIF_TERM_TYPE_FLOAT);
         // SAFETY: as in `one`.
         unsafe {
             match kind {
@@ -356,6 +369,7 @@ impl Encoder {
     /// An integer beyond 64 bits.
     #[cold]
     fn big(&mut self, env: Env, term: RawTerm) -> Result<(), EncodeError> {
+        self.walked = true;
         self.work += EXTERNAL_COST;
         let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
         let (negative, magnitude) = external::big(external.bytes()).ok_or(EncodeError::Unsupported)?;
@@ -368,6 +382,7 @@ impl Encoder {
         match binary(env, term) {
             Some(content) if content.len() < BLOB_MIN => self.writer.binary(content),
             Some(content) => {
+                self.walked = true;
                 self.work += content.len() / HASH_COST;
                 if self.work > self.limit {
                     return Err(EncodeError::TooLong);
@@ -381,6 +396,7 @@ impl Encoder {
                 self.live.push((SmallVec::from_slice(&self.writer.buf[at..]), term));
             }
             None => {
+                self.walked = true;
                 let external = External::of(env, term).ok_or(EncodeError::Unsupported)?;
                 let (bytes, last_bits) = external::bits(external.bytes()).ok_or(EncodeError::Unsupported)?;
                 self.work += EXTERNAL_COST;
