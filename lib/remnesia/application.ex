@@ -6,7 +6,6 @@ defmodule Remnesia.Application do
 
   use Application
 
-  alias Remnesia.Engine.Local.Access
   alias Remnesia.Native
 
   @impl true
@@ -19,7 +18,6 @@ defmodule Remnesia.Application do
   @impl true
   def stop(_state) do
     Native.db_stop()
-    Access.forget()
   end
 
   defp load do

@@ -24,6 +24,7 @@ defmodule Remnesia.Native do
   def table_clear(_txn, _name), do: stub()
   def table_props(_name), do: stub()
   def table_put_props(_name, _props), do: stub()
+  def table_access(_name, _mode), do: stub()
   def table_size(_name), do: stub()
   def table_memory(_name), do: stub()
   def table_check(_name), do: stub()

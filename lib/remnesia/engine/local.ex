@@ -9,7 +9,6 @@ defmodule Remnesia.Engine.Local do
 
   @behaviour Remnesia.Engine
 
-  import Remnesia.Engine.Local.Access, only: [writable?: 1]
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Local.{Scan, Signal, Transaction}
@@ -64,13 +63,9 @@ defmodule Remnesia.Engine.Local do
         Signal.no_transaction()
 
       txn ->
-        if writable?(table) do
-          case Native.write(txn, table, record, :write) do
-            :ok -> :ok
-            signal -> Signal.settle(signal, :write, [txn, table, record, :write])
-          end
-        else
-          Signal.abort({:no_exists, table})
+        case Native.write(txn, table, record, :write) do
+          :ok -> :ok
+          signal -> Signal.settle(signal, :write, [txn, table, record, :write])
         end
     end
   end
@@ -93,13 +88,9 @@ defmodule Remnesia.Engine.Local do
         Signal.no_transaction()
 
       txn ->
-        if writable?(table) do
-          case Native.delete(txn, table, key) do
-            :ok -> :ok
-            signal -> Signal.settle(signal, :delete, [txn, table, key])
-          end
-        else
-          Signal.abort({:no_exists, table})
+        case Native.delete(txn, table, key) do
+          :ok -> :ok
+          signal -> Signal.settle(signal, :delete, [txn, table, key])
         end
     end
   end
@@ -119,7 +110,6 @@ defmodule Remnesia.Engine.Local do
 
       true ->
         :write = write_kind(table, kind)
-        if not writable?(table), do: Signal.abort({:no_exists, table})
 
         Signal.settle(Native.delete_object(txn, table, record), :delete_object, [
           txn,

@@ -8,7 +8,7 @@ use remnesia_engine::db;
 use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
 use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
-use remnesia_engine::txn::OpenTable;
+use remnesia_engine::txn::{OpenTable, Stop};
 
 /// Living terms of a search key, as the engine wants them.
 pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
@@ -86,28 +86,36 @@ fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -
     })
 }
 
+/// Refuses to change a table that is read-only, before anything else is looked at.
+#[inline]
+fn writable(open: &OpenTable) -> Result<(), Fail> {
+    if open.is_read_only() {
+        Err(Fail::Stop(Stop::ReadOnly))
+    } else {
+        Ok(())
+    }
+}
+
 /// A call that takes a record: `dirty` outside transactions, `transactional` inside.
 #[inline]
 fn with_record(
     call: &Call,
     [ctx, table, term]: [RawTerm; 3],
-    dirty: fn(&db::Db, &OpenTable, Record) -> Result<(), remnesia_engine::txn::Stop>,
-    transactional: impl FnOnce(
-        &mut remnesia_engine::txn::Txn,
-        remnesia_engine::txn::TableRef,
-        Record,
-    ) -> Result<(), remnesia_engine::txn::Stop>,
+    dirty: fn(&db::Db, &OpenTable, Record) -> Result<(), Stop>,
+    transactional: impl FnOnce(&mut remnesia_engine::txn::Txn, remnesia_engine::txn::TableRef, Record) -> Result<(), Stop>,
 ) -> Answer {
     with_scratch(|scratch| {
         if no_txn(ctx) {
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
+            writable(open)?;
             let record = record(call, encoder, term, open)?;
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
         }
         with_txn(call, ctx, |txn| {
             let table = scratch.table_in(call, txn, table)?;
+            writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
             Ok(atoms::ok())
@@ -131,12 +139,14 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
     if no_txn(*ctx) {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
+        writable(open)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(atoms::ok());
     }
     with_txn(call, *ctx, |txn| {
         let table = scratch.table_in(call, txn, *table)?;
+        writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
         Ok(atoms::ok())
@@ -149,6 +159,7 @@ nif!(
     |call, [table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
+        writable(open)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];

@@ -26,5 +26,5 @@ atoms! {
     table_damaged = "table_damaged", not_running = "not_running", panic = "panic", combine_error = "combine_error",
     update_counter = "update_counter", queued = "queued", granted = "granted", committed = "committed",
     set = "set", ordered_set = "ordered_set", bag = "bag", duplicate_bag = "duplicate_bag",
-    key = "key", index = "index", scan = "scan",
+    key = "key", index = "index", scan = "scan", read_only = "read_only",
 }

@@ -163,6 +163,7 @@ impl Call {
         }
         match stop {
             Stop::NoTable => self.tuple(&[atoms::no_exists(), name]),
+            Stop::ReadOnly => self.tuple(&[atoms::read_only(), name]),
             Stop::Damaged => self.tuple(&[atoms::table_damaged(), name]),
             Stop::NoTransaction => atoms::no_transaction(),
             Stop::NoKey => {

@@ -30,7 +30,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<50> = Functions([
+static FUNCTIONS: Functions<51> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -40,6 +40,7 @@ static FUNCTIONS: Functions<50> = Functions([
     nif(c"table_clear", 2, schema::table_clear),
     nif(c"table_props", 1, schema::table_props),
     nif(c"table_put_props", 2, schema::table_put_props),
+    nif(c"table_access", 2, schema::table_access),
     nif(c"table_size", 1, schema::table_size),
     nif(c"table_memory", 1, schema::table_memory),
     nif(c"table_check", 1, schema::table_check),

@@ -149,6 +149,17 @@ nif!(table_put_props, |call, [table, props]| with_scratch(|scratch| {
     Ok(atoms::ok())
 }));
 
+nif!(
+    /// `:read_only` or `:read_write`.
+    table_access,
+    |call, [table, mode]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        let open = DB.open(&name).ok_or(Fail::Stop(Stop::NoTable))?;
+        open.set_read_only(*mode == atoms::read_only());
+        Ok(atoms::ok())
+    }
+);
+
 fn measure(call: &Call, table: RawTerm, of: impl FnOnce(&remnesia_engine::table::Table) -> usize) -> Answer {
     let name = with_scratch(|scratch| name(call, scratch, table))?;
     match DB.open(&name) {

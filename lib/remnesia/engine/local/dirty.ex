@@ -4,8 +4,6 @@ defmodule Remnesia.Engine.Local.Dirty do
   # Access without a transaction: one NIF call, no lock, committed data only. A dirty function stays dirty inside a
   # transaction. What goes wrong leaves as an exit, in the shapes Mnesia gives to each.
 
-  import Remnesia.Engine.Local.Access, only: [writable?: 1]
-
   alias Remnesia.Engine.Local.{Scan, Signal, Wait}
   alias Remnesia.Native
 
@@ -17,53 +15,37 @@ defmodule Remnesia.Engine.Local.Dirty do
   end
 
   def write(table, record) when is_tuple(record) and tuple_size(record) > 2 do
-    if writable?(table) do
-      case Native.write(nil, table, record, :write) do
-        :ok -> :ok
-        signal -> settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
-      end
-    else
-      Signal.abort({:no_exists, table})
+    case Native.write(nil, table, record, :write) do
+      :ok -> :ok
+      signal -> settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
     end
   end
 
   def write(table, record), do: Signal.abort({:bad_type, table, record})
 
   def delete(table, key) do
-    if writable?(table) do
-      case Native.delete(nil, table, key) do
-        :ok -> :ok
-        signal -> settle(signal, :delete, [nil, table, key], key, {table, :where_to_commit})
-      end
-    else
-      Signal.abort({:no_exists, table})
+    case Native.delete(nil, table, key) do
+      :ok -> :ok
+      signal -> settle(signal, :delete, [nil, table, key], key, {table, :where_to_commit})
     end
   end
 
   def delete_object(table, record) when is_tuple(record) and tuple_size(record) > 2 do
-    if writable?(table) do
-      settle(
-        Native.delete_object(nil, table, record),
-        :delete_object,
-        [nil, table, record],
-        elem(record, 1),
-        table
-      )
-    else
-      Signal.abort({:no_exists, table})
-    end
+    settle(
+      Native.delete_object(nil, table, record),
+      :delete_object,
+      [nil, table, record],
+      elem(record, 1),
+      table
+    )
   end
 
   def delete_object(table, record), do: Signal.abort({:bad_type, table, record})
 
   def update_counter(table, key, increment) when is_integer(increment) do
-    if writable?(table) do
-      case Native.update_counter(table, key, increment) do
-        value when is_integer(value) -> value
-        signal -> settle(signal, :update_counter, [table, key, increment], key, table)
-      end
-    else
-      Signal.abort({:no_exists, table})
+    case Native.update_counter(table, key, increment) do
+      value when is_integer(value) -> value
+      signal -> settle(signal, :update_counter, [table, key, increment], key, table)
     end
   end
 

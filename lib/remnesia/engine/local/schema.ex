@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Schema do
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Access, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Signal, Transaction}
   alias Remnesia.Native
 
   @no_disc "durability is not available in this version of Remnesia: tables live in RAM"
@@ -38,7 +38,7 @@ defmodule Remnesia.Engine.Local.Schema do
            Cstruct.positions(cstruct),
            cstruct
          ) do
-      :ok -> Access.put(name, mode)
+      :ok -> Native.table_access(name, mode)
       {:"$error", reason} -> Signal.abort(reason)
     end
   end
@@ -265,8 +265,11 @@ defmodule Remnesia.Engine.Local.Schema do
     end
   end
 
-  defp writable!(table),
-    do: if(Access.read_only?(table), do: Signal.abort({:no_exists, table}), else: :ok)
+  defp writable!(table) do
+    if existing!(table, {:no_exists, table}).access_mode == :read_only,
+      do: Signal.abort({:no_exists, table}),
+      else: :ok
+  end
 
   defp nodes(cstruct), do: cstruct.ram_copies ++ cstruct.disc_copies ++ cstruct.disc_only_copies
 

@@ -58,5 +58,7 @@ defmodule Remnesia.Engine.Local.Signal do
   # No table can have such a name, which Mnesia says before it looks.
   def reason({:no_exists, table}) when not is_atom(table), do: {:bad_type, table}
   def reason({:no_exists, :schema}), do: {:bad_type, :schema}
+  # To a writer a read-only table is one that is nowhere.
+  def reason({:read_only, table}), do: {:no_exists, table}
   def reason(reason), do: reason
 end

@@ -39,6 +39,8 @@ pub enum Stop {
     NoTable,
     /// The table may be damaged by a panic.
     Damaged,
+    /// The table is read-only.
+    ReadOnly,
     /// No transaction is open.
     NoTransaction,
     /// The key is not there and the table has no order.

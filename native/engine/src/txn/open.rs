@@ -15,6 +15,7 @@ pub struct OpenTable {
     /// Large commits that are being applied to it; dirty writes look before they write.
     committing: AtomicU32,
     dropped: AtomicBool,
+    read_only: AtomicBool,
 }
 
 impl OpenTable {
@@ -30,6 +31,7 @@ impl OpenTable {
             lock: TableLock::default(),
             committing: AtomicU32::new(0),
             dropped: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
         }
     }
 
@@ -51,6 +53,16 @@ impl OpenTable {
 
     pub fn set_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Its records cannot be changed; the host asks before it writes.
+    #[inline]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
     }
 
     #[inline]
