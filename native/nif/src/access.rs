@@ -80,7 +80,8 @@ nif!(
 #[inline]
 fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
     encoder.begin(call.limit());
-    encoder.record(call.env, term, open.table.definition.arity, record_name(open)).map_err(|error| match error {
+    let key = |flat: &[u8]| open.table.prefetch_flat(flat);
+    encoder.record(call.env, term, open.table.definition.arity, record_name(open), key).map_err(|error| match error {
         EncodeError::NotRecord => Fail::Reason(call.tuple(&[atoms::bad_type(), term])),
         other => other.into(),
     })

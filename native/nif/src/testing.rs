@@ -94,17 +94,17 @@ nif!(
                 let begun = Instant::now();
                 for _ in 0..n_ {
                     scratch.encoder.begin(call.limit());
-                    scratch.encoder.fields(call.env, *tuple, arity, name)?;
+                    scratch.encoder.fields(call.env, *tuple, arity, name, |_| {})?;
                 }
                 best[0] = best[0].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
                 let begun = Instant::now();
                 for _ in 0..n_ {
                     scratch.encoder.begin(call.limit());
-                    scratch.encoder.record(call.env, *tuple, arity, name)?;
+                    scratch.encoder.record(call.env, *tuple, arity, name, |_| {})?;
                 }
                 best[1] = best[1].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
                 scratch.encoder.begin(call.limit());
-                let record = scratch.encoder.record(call.env, *tuple, arity, name)?;
+                let record = scratch.encoder.record(call.env, *tuple, arity, name, |_| {})?;
                 let env = ScratchEnv::new();
                 let begun = Instant::now();
                 for _ in 0..n_ {

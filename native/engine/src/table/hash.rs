@@ -147,9 +147,9 @@ impl Shard {
 
     /// Asks for the bucket of a key.
     #[inline]
-    pub fn prefetch(&self, key: &Key) {
+    pub fn prefetch(&self, hash: u64) {
         if self.bucket_count > 0 {
-            prefetch(self.buckets.get(self.bucket(key.hash as u32)));
+            prefetch(self.buckets.get(self.bucket(hash as u32)));
         }
     }
 

@@ -107,7 +107,15 @@ impl Table {
     /// that comes later, after other work, waits less.
     #[inline]
     pub fn prefetch(&self, key: &Key) {
-        self.store.prefetch(key);
+        self.store.prefetch(key.hash);
+    }
+
+    /// The same for a flat key, before its identity is known for certain.
+    #[inline]
+    pub fn prefetch_flat(&self, flat: &[u8]) {
+        if !self.is_ordered() {
+            self.store.prefetch(key::hash(flat));
+        }
     }
 
     #[inline]

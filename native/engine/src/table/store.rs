@@ -103,10 +103,10 @@ impl Store {
 
     /// Asks for the bucket of a key, which will be looked at soon. A tree has no such place.
     #[inline]
-    pub fn prefetch(&self, key: &Key) {
+    pub fn prefetch(&self, hash: u64) {
         if let Store::Hash(parts) = self {
-            if let Some(shard) = parts[(key.hash >> 58) as usize].inner.try_read() {
-                shard.prefetch(key);
+            if let Some(shard) = parts[(hash >> 58) as usize].inner.try_read() {
+                shard.prefetch(hash);
             }
         }
     }

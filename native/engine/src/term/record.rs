@@ -62,18 +62,18 @@ impl Record {
         let raw = unsafe { alloc(layout) };
         let Some(head) = NonNull::new(raw.cast::<Head>()) else { handle_alloc_error(layout) };
         let flags = code | if negative_zero { NEGATIVE_ZERO } else { 0 } | if attached.is_some() { ATTACHED } else { 0 };
-        // SAFETY: `raw` has room for HEAD + len bytes and is ours alone.
-        let bytes = unsafe {
+        // SAFETY: `raw` has room for HEAD + len bytes and is ours alone; flags, number, starts and body are these bytes.
+        unsafe {
             head.as_ptr().write(Head { refs: AtomicU32::new(1), len: bytes_len });
-            raw.add(HEAD).write_bytes(0, len);
-            std::slice::from_raw_parts_mut(raw.add(HEAD), len)
-        };
-        bytes[0] = flags;
-        bytes[1..3].copy_from_slice(&(starts.len() as u16).to_le_bytes());
-        for (i, start) in starts[1..].iter().enumerate() {
-            bytes[3 + i * width..3 + (i + 1) * width].copy_from_slice(&start.to_le_bytes()[..width]);
+            let at = raw.add(HEAD);
+            at.write(flags);
+            at.add(1).cast::<[u8; 2]>().write((starts.len() as u16).to_le_bytes());
+            for (i, start) in starts[1..].iter().enumerate() {
+                let start = start.to_le_bytes();
+                std::ptr::copy_nonoverlapping(start.as_ptr(), at.add(3 + i * width), width);
+            }
+            std::ptr::copy_nonoverlapping(body.as_ptr(), at.add(3 + table * width), body.len());
         }
-        bytes[3 + table * width..].copy_from_slice(body);
         if let Some(attached) = attached {
             let pointer = Box::into_raw(Box::new(attached));
             // SAFETY: the eight bytes after the record belong to this allocation; they need not be aligned.

@@ -381,15 +381,17 @@ impl Txn {
         }
     }
 
-    /// Writes a record.
+    /// Writes a record. The caller has asked for its bucket, see [`Table::prefetch_flat`].
     #[inline]
     pub fn write(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
         let key = self.rows_of(table).key_of(&record);
-        self.rows_of(table).prefetch(&key);
         self.lock_record(db, table, key.hash, LockKind::Write)?;
         let open = self.held.open(table);
-        // The commit comes soon, and the old rows have come from far by then.
-        open.table.prefetch_rows(&key);
+        // If this is the only write the commit comes soon, and the old rows have come from far by then; those of several are
+        // fetched all together by the commit.
+        if self.overlay.untouched(open) {
+            open.table.prefetch_rows(&key);
+        }
         self.overlay.add(open, table, key, Change::write(open.kind(), record));
         Ok(())
     }
@@ -452,6 +454,10 @@ impl Txn {
         let mut tables: SmallVec<[&OpenTable; 2]> = SmallVec::new();
         for (_, table, set) in sets {
             tables.push(held.open(*table));
+            if set.len() > 1 && held.open(*table).table.indexes().is_empty() {
+                // With an index they have been fetched for the locks.
+                set.changes().iter().take(STEP).for_each(|(key, _)| held.open(*table).table.prefetch_rows(key));
+            }
             let table = &held.open(*table).table;
             steps.extend(set.changes_mut().iter_mut().map(|(key, change)| Step { table, key, change }));
         }

@@ -134,10 +134,17 @@ impl Encoder {
         (!self.live.is_empty()).then(|| Transient::new(env, std::mem::take(&mut self.live)))
     }
 
-    /// Encodes a record tuple and makes the row of it.
+    /// Encodes a record tuple and makes the row of it. `key` is told the flat key before the other fields are looked at.
     #[inline]
-    pub fn record(&mut self, env: Env, tuple: RawTerm, arity: usize, name: RawTerm) -> Result<Record, EncodeError> {
-        self.fields(env, tuple, arity, name)?;
+    pub fn record(
+        &mut self,
+        env: Env,
+        tuple: RawTerm,
+        arity: usize,
+        name: RawTerm,
+        key: impl FnOnce(&[u8]),
+    ) -> Result<Record, EncodeError> {
+        self.fields(env, tuple, arity, name, key)?;
         let attached = self.attached();
         let record = Record::build(&self.starts, &self.writer.buf, self.writer.negative_zero, attached);
         if self.writer.buf.capacity() > KEEP {
@@ -148,7 +155,14 @@ impl Encoder {
 
     /// Encodes the fields of a record tuple, all but the record name.
     #[inline]
-    pub fn fields(&mut self, env: Env, tuple: RawTerm, arity: usize, name: RawTerm) -> Result<(), EncodeError> {
+    pub fn fields(
+        &mut self,
+        env: Env,
+        tuple: RawTerm,
+        arity: usize,
+        name: RawTerm,
+        key: impl FnOnce(&[u8]),
+    ) -> Result<(), EncodeError> {
         let mut count = 0;
         let mut elements = std::ptr::null();
         // SAFETY: a true answer means that `elements` points to `count` terms of the tuple.
@@ -161,10 +175,14 @@ impl Encoder {
         if elements[0] != name {
             return Err(EncodeError::NotRecord);
         }
+        let mut key = Some(key);
         for &element in &elements[1..] {
             self.starts.push(self.writer.len() as u32);
             self.term(env, element)?;
             self.within_limit()?;
+            if let Some(key) = key.take() {
+                key(self.bytes());
+            }
         }
         Ok(())
     }
