@@ -203,9 +203,14 @@ pub struct Scratch {
     pub terms: Vec<RawTerm>,
     /// Tables this thread used last: no shared counter is touched to find one again.
     tables: Vec<Arc<OpenTable>>,
+    /// Short calls since the scheduler was told of their time.
+    calls: u32,
 }
 
 const REMEMBERED: usize = 16;
+/// So many short calls, of half a microsecond or more each, are about this part of the time a process has.
+const SHORT_CALLS: u32 = 32;
+const PERCENT: c_int = 2;
 
 impl Scratch {
     /// A table by name, for operations outside transactions.
@@ -233,6 +238,7 @@ impl Scratch {
     /// A table by its name as a term: the name's bytes are made only if this thread has not used it before.
     #[inline]
     pub fn table_of(&mut self, call: &Call, term: RawTerm) -> Result<usize, Fail> {
+        self.tick(call);
         let word = word(term);
         match self.tables.iter().position(|t| t.atom == word && !t.is_dropped() && !t.table.is_damaged()) {
             Some(at) => Ok(at),
@@ -246,11 +252,26 @@ impl Scratch {
     /// A table of a transaction by its name as a term.
     #[inline]
     pub fn table_in(&mut self, call: &Call, txn: &mut Txn, term: RawTerm) -> Result<TableRef, Fail> {
+        self.tick(call);
         match txn.known(&DB, word(term))? {
             Some(table) => Ok(table),
             None => {
                 let name = name(call, self, term)?;
                 Ok(txn.table(&DB, &name)?)
+            }
+        }
+    }
+
+    /// Counts a short call. The VM takes a native call for one reduction: a process that makes a hundred thousand of them in a loop
+    /// would keep others waiting five times longer than it may.
+    #[inline]
+    pub fn tick(&mut self, call: &Call) {
+        self.calls += 1;
+        if self.calls >= SHORT_CALLS {
+            self.calls = 0;
+            if !call.dirty {
+                // SAFETY: called on a scheduler in a NIF.
+                unsafe { enif_consume_timeslice(call.env, PERCENT) };
             }
         }
     }

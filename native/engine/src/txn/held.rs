@@ -1,8 +1,8 @@
 //! The locks that one transaction holds, and the tables its process used last.
 
-use super::lock::{ByLock, LockId, Modes, RecordLocks, TxnCtl, Wakes};
+use super::grow::{List, Map};
+use super::lock::{LockId, Modes, RecordLocks, TxnCtl, Wakes};
 use super::open::OpenTable;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// From this many record locks on they are found by a map.
@@ -22,8 +22,8 @@ pub struct TableRef(usize);
 #[derive(Default)]
 pub struct Held {
     tables: Vec<TableHold>,
-    records: SmallVec<[(LockId, Modes); 4]>,
-    by_id: ByLock<usize>,
+    records: List<(LockId, Modes)>,
+    by_id: Map<LockId, usize>,
 }
 
 impl Held {
@@ -79,19 +79,19 @@ impl Held {
 
     #[inline]
     pub fn record_modes(&self, id: LockId) -> Modes {
-        self.position(id).map_or(Modes::NONE, |at| self.records[at].1)
+        self.position(id).and_then(|at| self.records.get(at)).map_or(Modes::NONE, |(_, modes)| *modes)
     }
 
     #[inline]
     pub fn add_record(&mut self, id: LockId, modes: Modes) {
-        if let Some(at) = self.position(id) {
-            self.records[at].1 = self.records[at].1.union(modes);
+        if let Some((_, own)) = self.position(id).and_then(|at| self.records.get_mut(at)) {
+            *own = own.union(modes);
             return;
         }
         self.records.push((id, modes));
         let len = self.records.len();
         if len == LINEAR + 1 {
-            self.by_id = self.records.iter().enumerate().map(|(i, (id, _))| (*id, i)).collect();
+            self.records.iter().enumerate().for_each(|(i, (id, _))| self.by_id.insert(*id, i));
         } else if len > LINEAR {
             self.by_id.insert(id, len - 1);
         }
@@ -100,11 +100,12 @@ impl Held {
     /// Frees everything.
     #[inline]
     pub fn release_all(&mut self, ctl: &TxnCtl, locks: &RecordLocks, wakes: &mut Wakes) {
-        for (id, _) in self.records.drain(..) {
-            locks.release(id, ctl, wakes);
+        for (id, _) in self.records.iter() {
+            locks.release(*id, ctl, wakes);
         }
+        self.records.clear();
         if !self.by_id.is_empty() {
-            self.by_id = ByLock::default();
+            self.by_id.clear();
         }
         for hold in &mut self.tables {
             if !hold.modes.is_empty() {

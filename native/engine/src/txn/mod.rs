@@ -4,6 +4,7 @@
 //! the caller waits as told by [`Txn::wait`] and calls the same operation again; all an operation does before its last
 //! step is take locks, which are then held already.
 
+mod grow;
 mod held;
 pub mod lock;
 pub mod open;
@@ -342,7 +343,7 @@ impl Txn {
                 continue;
             }
             let id = open.id();
-            for batch in set.changes().chunks(FETCHED) {
+            for batch in set.changes().flat_map(|chunk| chunk.chunks(FETCHED)) {
                 batch.iter().for_each(|(key, _)| open.table.prefetch_rows(key));
                 for (key, change) in batch {
                     open.table.look(key, |old| {
@@ -456,10 +457,10 @@ impl Txn {
             tables.push(held.open(*table));
             if set.len() > 1 && held.open(*table).table.indexes().is_empty() {
                 // With an index they have been fetched for the locks.
-                set.changes().iter().take(STEP).for_each(|(key, _)| held.open(*table).table.prefetch_rows(key));
+                set.changes().flatten().take(STEP).for_each(|(key, _)| held.open(*table).table.prefetch_rows(key));
             }
             let table = &held.open(*table).table;
-            steps.extend(set.changes_mut().iter_mut().map(|(key, change)| Step { table, key, change }));
+            steps.extend(set.changes_mut().map(|(key, change)| Step { table, key, change }));
         }
         if steps.len() <= STEP {
             return apply(&mut steps);

@@ -1,9 +1,8 @@
 //! The changed keys of one table at one nesting level, in the order of their first change.
 
-use super::lock::Passed;
+use super::grow::{List, Map};
 use crate::table::{Change, Key, KeyBytes};
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Up to here a key is looked for one by one.
@@ -15,19 +14,19 @@ const KEPT: usize = 256;
 enum Places {
     /// Place in the list by hash. Keys that share a hash stand at the hash plus one, plus two and so on: nothing is ever taken
     /// out, so there are no gaps. Empty as long as the list is short.
-    Hash(HashMap<u64, usize, BuildHasherDefault<Passed>>),
+    Hash(Map<u64, usize>),
     /// For an ordered_set: by key.
     Tree(BTreeMap<KeyBytes, usize>),
 }
 
 pub struct WriteSet {
-    list: Vec<(Key, Change)>,
+    list: List<(Key, Change)>,
     places: Places,
 }
 
 impl Default for WriteSet {
     fn default() -> Self {
-        WriteSet { list: Vec::new(), places: Places::Hash(HashMap::default()) }
+        WriteSet { list: List::default(), places: Places::Hash(Map::default()) }
     }
 }
 
@@ -36,20 +35,21 @@ impl WriteSet {
     #[inline]
     pub fn set_ordered(&mut self, ordered: bool) {
         if ordered != matches!(self.places, Places::Tree(_)) {
-            self.places = if ordered { Places::Tree(BTreeMap::new()) } else { Places::Hash(HashMap::default()) };
+            self.places = if ordered { Places::Tree(BTreeMap::new()) } else { Places::Hash(Map::default()) };
         }
     }
 
     /// Empties it; false if it is not worth keeping.
     #[inline]
     pub fn reset(&mut self) -> bool {
+        let keep = self.list.len() <= KEPT;
         self.list.clear();
         match &mut self.places {
             Places::Hash(map) if !map.is_empty() => map.clear(),
             Places::Tree(tree) if !tree.is_empty() => tree.clear(),
             _ => {}
         }
-        self.list.capacity() <= KEPT
+        keep
     }
 
     pub fn len(&self) -> usize {
@@ -66,7 +66,7 @@ impl WriteSet {
                 let mut hash = key.hash;
                 loop {
                     let at = *map.get(&hash)?;
-                    if self.list[at].0 == *key {
+                    if self.list.get(at).is_some_and(|(k, _)| k == key) {
                         return Some(at);
                     }
                     hash = hash.wrapping_add(1);
@@ -77,15 +77,15 @@ impl WriteSet {
 
     #[inline]
     pub fn get(&self, key: &Key) -> Option<&Change> {
-        self.position(key).map(|at| &self.list[at].1)
+        self.list.get(self.position(key)?).map(|(_, change)| change)
     }
 
     /// Adds a change to what the key has already.
     #[inline]
     pub fn add(&mut self, key: Key, change: Change) {
-        if let Some(at) = self.position(&key) {
-            let before = std::mem::replace(&mut self.list[at].1, Change::Delete);
-            self.list[at].1 = before.then(change);
+        if let Some((_, now)) = self.position(&key).and_then(|at| self.list.get_mut(at)) {
+            let before = std::mem::replace(now, Change::Delete);
+            *now = before.then(change);
             return;
         }
         let at = self.list.len();
@@ -106,29 +106,30 @@ impl WriteSet {
 
     /// Keys from a place on.
     pub fn keys_from(&self, from: usize) -> impl Iterator<Item = &Key> {
-        self.list.get(from..).unwrap_or(&[]).iter().map(|(key, _)| key)
+        (from..self.list.len()).filter_map(|at| self.list.get(at)).map(|(key, _)| key)
     }
 
     /// The next greater key of an ordered_set, or the first.
     pub fn ordered_after(&self, after: Option<&Key>) -> Option<&Key> {
         let Places::Tree(tree) = &self.places else { return None };
         let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(&key.bytes));
-        tree.range::<KeyBytes, _>((from, Bound::Unbounded)).next().map(|(_, at)| &self.list[*at].0)
+        tree.range::<KeyBytes, _>((from, Bound::Unbounded)).next().and_then(|(_, at)| self.list.get(*at)).map(|(key, _)| key)
     }
 
     /// The next smaller key of an ordered_set, or the last.
     pub fn ordered_before(&self, before: Option<&Key>) -> Option<&Key> {
         let Places::Tree(tree) = &self.places else { return None };
         let to = before.map_or(Bound::Unbounded, |key| Bound::Excluded(&key.bytes));
-        tree.range::<KeyBytes, _>((Bound::Unbounded, to)).next_back().map(|(_, at)| &self.list[*at].0)
+        tree.range::<KeyBytes, _>((Bound::Unbounded, to)).next_back().and_then(|(_, at)| self.list.get(*at)).map(|(key, _)| key)
     }
 
-    pub fn changes(&self) -> &[(Key, Change)] {
-        &self.list
+    /// All of them, in pieces.
+    pub fn changes(&self) -> impl Iterator<Item = &[(Key, Change)]> {
+        self.list.chunks()
     }
 
-    pub fn changes_mut(&mut self) -> &mut [(Key, Change)] {
-        &mut self.list
+    pub fn changes_mut(&mut self) -> impl Iterator<Item = &mut (Key, Change)> {
+        self.list.iter_mut()
     }
 
     pub fn into_changes(self) -> impl Iterator<Item = (Key, Change)> {
@@ -137,9 +138,9 @@ impl WriteSet {
 }
 
 #[inline]
-fn place(map: &mut HashMap<u64, usize, BuildHasherDefault<Passed>>, hash: u64, at: usize) {
+fn place(map: &mut Map<u64, usize>, hash: u64, at: usize) {
     let mut hash = hash;
-    while map.contains_key(&hash) {
+    while map.get(&hash).is_some() {
         hash = hash.wrapping_add(1);
     }
     map.insert(hash, at);
@@ -165,7 +166,7 @@ mod tests {
             assert_eq!(set.position(&key(n + 1, (n + 1) % 7)), None);
         }
         assert_eq!(set.len(), 100);
-        assert!(set.reset());
+        assert!(set.reset(), "small enough to be kept");
         assert_eq!((set.len(), set.position(&key(1, 1))), (0, None));
     }
 }
