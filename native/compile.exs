@@ -15,22 +15,22 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
   @sources ~w(Cargo.{toml,lock} .cargo/config.toml native/*/{Cargo.toml,build.rs} native/*/src/**/*.rs)
 
   # What cargo calls the library, and what :erlang.load_nif/2 looks for.
-  {built, loaded} =
+  {built, extension} =
     case :os.type() do
-      {:win32, _} -> {"remnesia_nif.dll", "remnesia_nif.dll"}
-      {:unix, :darwin} -> {"libremnesia_nif.dylib", "remnesia_nif.so"}
-      {:unix, _} -> {"libremnesia_nif.so", "remnesia_nif.so"}
+      {:win32, _} -> {"remnesia_nif.dll", ".dll"}
+      {:unix, :darwin} -> {"libremnesia_nif.dylib", ".so"}
+      {:unix, _} -> {"libremnesia_nif.so", ".so"}
     end
 
   @built built
-  @loaded loaded
+  @extension extension
 
   @impl true
   def run(args) do
     prebuilt = System.get_env("REMNESIA_NIF_PATH", "")
     stamp = stamp(prebuilt)
 
-    if "--force" not in args and File.exists?(library()) and recorded_stamp() == stamp do
+    if "--force" not in args and installed() != [] and recorded_stamp() == stamp do
       {:noop, []}
     else
       with {:ok, built} <- if(prebuilt == "", do: cargo_build(), else: check(prebuilt)),
@@ -51,7 +51,7 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
 
   @impl true
   def clean do
-    File.rm(library())
+    Enum.each(installed(), &File.rm/1)
     File.rm(manifest())
     File.rm_rf!(target_dir())
     :ok
@@ -93,20 +93,26 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
     end
   end
 
-  # Never writes into the library in place: a running VM may have it mapped. A rename leaves that VM its own file.
+  # The name has the content's hash in it: a loader that has a file of the same name open answers that one, so a VM that loads
+  # the module again would go on with the old build and not know. Never written in place: a running VM may have it mapped.
   defp install(built) do
-    temporary = "#{library()}.#{System.pid()}"
+    temporary = Path.join(directory(), "new.#{System.pid()}")
 
-    with :ok <- File.mkdir_p(Path.dirname(library())),
-         :ok <- File.cp(built, temporary),
-         :ok <- File.rename(temporary, library()) do
-      :ok
+    with :ok <- File.mkdir_p(directory()),
+         {:ok, content} <- File.read(built),
+         library = Path.join(directory(), "remnesia_nif-#{hash(content)}#{@extension}"),
+         :ok <- File.write(temporary, content),
+         :ok <- File.rename(temporary, library) do
+      Enum.each(installed() -- [library], &File.rm/1)
     else
       {:error, reason} ->
         File.rm(temporary)
-        {:error, "cannot copy #{built} to #{library()}: #{:file.format_error(reason)}"}
+        {:error, "cannot copy #{built} to #{directory()}: #{:file.format_error(reason)}"}
     end
   end
+
+  defp hash(content),
+    do: content |> :erlang.md5() |> binary_part(0, 6) |> Base.encode16(case: :lower)
 
   defp stamp(prebuilt) do
     files =
@@ -134,7 +140,8 @@ defmodule Mix.Tasks.Compile.RemnesiaNif do
     ArgumentError -> nil
   end
 
-  defp library, do: Path.join([Mix.Project.app_path(), "priv", "native", @loaded])
+  defp directory, do: Path.join([Mix.Project.app_path(), "priv", "native"])
+  defp installed, do: Path.wildcard(Path.join(directory(), "remnesia_nif-*#{@extension}"))
   defp manifest, do: Path.join(Mix.Project.manifest_path(), "compile.remnesia_nif")
 
   # Beside the environments of the project that is compiled (ours, or the app that depends on us): one build for all of them.

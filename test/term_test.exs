@@ -275,6 +275,22 @@ defmodule TermTest do
     assert Native.table_check(table) == :ok
   end
 
+  test "tables named by living terms" do
+    for name <- [{:index, make_ref()}, {self(), :checkpoint}, {fn -> self() end, hd(Port.list())}] do
+      assert Native.table_create(name, :set, 3, :t, [], []) == :ok
+      assert name in Native.tables()
+      assert Native.write(nil, name, {:t, 1, 2}, :write) == :ok
+      assert Native.read(nil, name, 1, :read) == [{:t, 1, 2}]
+      txn = Native.txn_new()
+      1 = Native.txn_begin(txn)
+      assert Native.write(txn, name, {:t, 2, 2}, :write) == :ok
+      assert Native.table_delete(txn, name) == :ok
+      # What was written before it was deleted has no place to go, and the reason says which.
+      assert Native.txn_commit(txn) == {:"$error", {:no_exists, name}}
+      refute name in Native.tables()
+    end
+  end
+
   test "pids, ports and references written before the node has a name" do
     script = """
     alias Remnesia.Native
@@ -305,11 +321,7 @@ defmodule TermTest do
     IO.puts("still the same")
     """
 
-    path =
-      Enum.flat_map(:code.get_path(), &["-pa", List.to_string(&1)])
-      |> Enum.filter(&(&1 == "-pa" or &1 =~ "_build"))
-
-    path = path |> Enum.chunk_every(2) |> Enum.filter(&match?(["-pa", _], &1)) |> List.flatten()
+    path = ["-pa", Application.app_dir(:remnesia, "ebin")]
     {output, status} = System.cmd("elixir", path ++ ["-e", script], stderr_to_stdout: true)
     assert {0, true} == {status, output =~ "still the same"}, output
   end

@@ -9,10 +9,32 @@ defmodule Remnesia.Native do
   @on_load :load
 
   @doc false
-  def load, do: :erlang.load_nif(to_charlist(path()), 0)
+  def load do
+    case :erlang.load_nif(to_charlist(path()), 0) do
+      # The number is the library's own, see `upgrade` in native/nif/src/lib.rs.
+      {:error, {:upgrade, ~c"Library upgrade-call unsuccessful (2)."}} ->
+        IO.puts(
+          :stderr,
+          "Remnesia: another build of the native library cannot take over a running database. " <>
+            "Stop the application first (Application.stop(:remnesia)), then load it again; until then the old build goes on."
+        )
 
-  @doc "Where the library is looked for, without its extension."
-  def path, do: Path.join([:code.priv_dir(:remnesia), "native", "remnesia_nif"])
+        {:error, :stop_the_application_first}
+
+      result ->
+        result
+    end
+  end
+
+  @doc "The library, without its extension. Its name ends with a hash of the build."
+  def path do
+    directory = Path.join(:code.priv_dir(:remnesia), "native")
+
+    case Path.wildcard(Path.join(directory, "remnesia_nif-*")) do
+      [] -> Path.join(directory, "remnesia_nif")
+      found -> found |> Enum.max_by(&File.stat!(&1).mtime) |> Path.rootname()
+    end
+  end
 
   def db_start, do: stub()
   def db_stop, do: stub()

@@ -5,7 +5,7 @@
 use crate::reaper;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
 use crate::table::{BagStep, Change, Definition, Key, Table};
-use crate::term::Record;
+use crate::term::{Attached, Record};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
@@ -56,9 +56,9 @@ impl Db {
         self.running.load(Ordering::Acquire)
     }
 
-    /// Names of all tables, as flat terms.
-    pub fn names(&self) -> Vec<Box<[u8]>> {
-        self.tables.read().keys().cloned().collect()
+    /// All tables.
+    pub fn all(&self) -> Vec<Arc<OpenTable>> {
+        self.tables.read().values().cloned().collect()
     }
 
     /// The table of a name.
@@ -77,14 +77,14 @@ impl Db {
         }
     }
 
-    /// False if the name is taken.
-    pub fn create(&self, name: &[u8], definition: Definition) -> bool {
+    /// False if the name is taken. `beside`: the living terms of the name.
+    pub fn create(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition) -> bool {
         let mut tables = self.tables.write();
         if tables.contains_key(name) {
             return false;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        tables.insert(name.into(), Arc::new(OpenTable::new(name.into(), Table::new(id, definition))));
+        tables.insert(name.into(), Arc::new(OpenTable::new(name.into(), beside, Table::new(id, definition))));
         true
     }
 

@@ -1,6 +1,6 @@
 //! What every NIF shares: panics become errors, long work moves to a dirty scheduler, reasons become terms.
 
-use crate::term::{from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
+use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
 use remnesia_engine::term::Term;
@@ -296,6 +296,11 @@ pub fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
 /// The small integer or atom of a flat term that the engine made.
 pub fn is_number(flat: &[u8]) -> bool {
     matches!(remnesia_engine::term::read(flat).0, Term::Int(_) | Term::Big { .. } | Term::Float(_))
+}
+
+/// The name of a table, as a term.
+pub fn table_name(call: &Call, open: &OpenTable) -> RawTerm {
+    decode(call.env, &open.name, &[open.name_beside.as_deref()])
 }
 
 /// The record name of a table, as a term.

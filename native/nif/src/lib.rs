@@ -84,14 +84,51 @@ static FUNCTIONS: Functions<51> = Functions([
     nif(c"test_time", 2, testing::time),
 ]);
 
-unsafe extern "C" fn load(env: *mut ErlNifEnv, _data: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
+/// What one loaded library tells another of itself, through the private data that the VM keeps with the module. The layout is for
+/// all versions.
+#[repr(C)]
+struct Library {
+    magic: [u8; 16],
+    is_running: extern "C" fn() -> bool,
+}
+
+const MAGIC: [u8; 16] = *b"remnesia library";
+
+static LIBRARY: Library = Library { magic: MAGIC, is_running };
+
+extern "C" fn is_running() -> bool {
+    border::DB.is_running()
+}
+
+/// Answers of `upgrade` that are no success.
+const FAILED: c_int = 1;
+/// Another library is loaded, and its database is running; `Remnesia.Native.load/0` knows the number.
+const ANOTHER_RUNS: c_int = 2;
+
+unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
+    // SAFETY: the VM gives a place for the pointer, which is to a static of a library that is never unmapped.
+    unsafe { *data = std::ptr::from_ref(&LIBRARY).cast_mut().cast() };
     open(env, ErlNifResourceFlags::ERL_NIF_RT_CREATE)
 }
 
-/// The same build loaded again (`recompile` in a shell): tables and transactions are in statics of the library, which is never
-/// unmapped, so they go on; resources of the old module version are taken over.
-unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, _data: *mut *mut c_void, _old: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
-    open(env, ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER)
+/// The module is loaded again while its old version is there (`recompile` in a shell). If the library file is the same, so is the
+/// library in memory: tables and transactions are in its statics, so they go on, and resources are taken over. Another file is
+/// another library with statics of its own. It may not take the place of one whose database is running, or the tables would seem
+/// to be gone; afterwards it begins anew, with resources of its own, as the layout of those of the other is not known here.
+unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, data: *mut *mut c_void, old: *mut *mut c_void, info: ErlNifTerm) -> c_int {
+    // SAFETY: the old version's private data, which is null or was set by `load` of some version of this file.
+    let other = unsafe { (*old).cast::<Library>() };
+    if std::ptr::eq(other, &LIBRARY) {
+        // SAFETY: as in `load`.
+        unsafe { *data = other.cast() };
+        return open(env, ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER);
+    }
+    // SAFETY: whoever sets the pointer has the magic in front, and is never unmapped.
+    if !other.is_null() && unsafe { (*other).magic == MAGIC && ((*other).is_running)() } {
+        return ANOTHER_RUNS;
+    }
+    // SAFETY: the arguments are those the VM gave.
+    unsafe { load(env, data, info) }
 }
 
 fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags) -> c_int {
@@ -102,7 +139,7 @@ fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags) -> c_int {
     });
     match opened {
         Ok(true) => 0,
-        _ => 1,
+        _ => FAILED,
     }
 }
 

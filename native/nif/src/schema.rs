@@ -1,6 +1,6 @@
 //! The database and its tables.
 
-use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
+use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
 use crate::session::{fire, with_txn};
 use crate::term::{decode, no_term, word, Encoder, RawTerm};
 use crate::{atoms, nif};
@@ -37,7 +37,7 @@ nif!(db_stop, |call, []| {
 nif!(running, |_call, []| Ok(if DB.is_running() { atoms::true_() } else { atoms::false_() }));
 
 nif!(tables, |call, []| {
-    let names: Vec<_> = DB.names().iter().map(|n| decode(call.env, n, &[])).collect();
+    let names: Vec<_> = DB.all().iter().map(|open| table_name(call, open)).collect();
     Ok(call.list(&names))
 });
 
@@ -83,6 +83,7 @@ nif!(
     table_create,
     |call, [table, type_, arity, record_name, index, props]| with_scratch(|scratch| {
         let name = name(call, scratch, *table)?;
+        let beside = scratch.encoder.attached();
         let arity = int(call, *arity)?;
         let indexes: Vec<_> = ints(call, *index)?.into_iter().map(|position| position.wrapping_sub(2)).collect();
         // SAFETY: only looks at the term.
@@ -99,7 +100,7 @@ nif!(
             return Err(taken());
         }
         put_props(call, &mut scratch.encoder, &name, *props)?;
-        if DB.create(&name, definition) { Ok(atoms::ok()) } else { Err(taken()) }
+        if DB.create(&name, beside, definition) { Ok(atoms::ok()) } else { Err(taken()) }
     })
 );
 

@@ -1,7 +1,7 @@
 //! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
 
 use crate::access::decode_key;
-use crate::border::{name, record_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
+use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
 use crate::term::{decode, decode_record, host, word, RawTerm};
 use crate::{atoms, nif};
@@ -121,7 +121,7 @@ impl Select {
             return Err(Fail::Stop(Stop::NoTable));
         }
         if self.scan.open.table.is_damaged() {
-            let name = decode(call.env, &self.scan.open.name, &[]);
+            let name = table_name(call, &self.scan.open);
             return Err(Fail::Reason(call.tuple(&[atoms::table_damaged(), name])));
         }
         let mut answers = Vec::new();

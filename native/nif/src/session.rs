@@ -7,9 +7,9 @@ use crate::term::{Env, RawTerm};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
 use remnesia_engine::txn::lock::{Waker, Wakes};
-use remnesia_engine::txn::Txn;
+use remnesia_engine::txn::{Stop, Txn};
 use rustler::sys::*;
-use std::ffi::c_void;
+use std::ffi::{c_void, CString};
 use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -37,8 +37,10 @@ pub fn open_types(env: Env, flags: ErlNifResourceFlags) -> bool {
         // SAFETY: called from load or upgrade only; the callbacks live as long as the library, which is never unmapped.
         unsafe { enif_init_resource_type(env, name.as_ptr(), &init, flags, std::ptr::null_mut()) }
     };
-    let session = open(c"remnesia_session", drop_session, Some(owner_down));
-    let select = open(c"remnesia_select", drop_select, None);
+    // Another library in the same VM must not take these resources for its own: the address of a static tells the two apart.
+    let name = |what: &str| CString::new(format!("remnesia_{what}_{:p}", &raw const SESSION)).unwrap_or_default();
+    let session = open(&name("session"), drop_session, Some(owner_down));
+    let select = open(&name("select"), drop_select, None);
     SESSION.store(session.cast_mut(), Ordering::Release);
     SELECT.store(select.cast_mut(), Ordering::Release);
     !session.is_null() && !select.is_null()
@@ -93,10 +95,16 @@ pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
     }
 }
 
-/// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays.
+/// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays. A handle of a library
+/// whose place this one has taken is no transaction: whoever begins one makes a new handle then.
 #[inline]
 pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Result<R, Fail>) -> Result<R, Fail> {
-    let session: &Session = get(call.env, handle, &SESSION)?;
+    let session: &Session = match get(call.env, handle, &SESSION) {
+        Ok(session) => session,
+        // SAFETY: only looks at the term.
+        Err(_) if unsafe { enif_is_ref(call.env, handle) } != 0 => return Err(Fail::Stop(Stop::NoTransaction)),
+        Err(other) => return Err(other),
+    };
     if caller(call.env).map(|pid| pid_term(call.env, pid)) != Some(session.owner) {
         return Err(Fail::BadArg);
     }

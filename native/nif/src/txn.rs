@@ -1,8 +1,7 @@
 //! Beginning, ending and waiting of transactions; explicit locks.
 
-use crate::border::{name, with_scratch, Fail, DB};
+use crate::border::{name, table_name, with_scratch, Fail, DB};
 use crate::session::{new_session, waker, with_txn};
-use crate::term::decode;
 use crate::{atoms, nif};
 use remnesia_engine::txn::{Stop, Waited};
 
@@ -28,7 +27,7 @@ nif!(
             (Ok(()), _) => Ok(atoms::ok()),
             (Err(stop), Some(open)) if DB.is_running() => {
                 let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
-                Err(Fail::Reason(call.tuple(&[what, decode(call.env, &open.name, &[])])))
+                Err(Fail::Reason(call.tuple(&[what, table_name(call, &open)])))
             }
             (Err(stop), _) => Err(Fail::Stop(stop)),
         }
@@ -56,7 +55,12 @@ nif!(txn_wait, |call, [handle, reference]| {
     })
 });
 
-nif!(txn_depth, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.depth() as i64))));
+nif!(txn_depth, |call, [handle]| {
+    match with_txn(call, *handle, |txn| Ok(txn.depth())) {
+        Err(Fail::Stop(Stop::NoTransaction)) => Ok(call.int(0)),
+        depth => Ok(call.int(depth? as i64)),
+    }
+});
 
 nif!(txn_serial, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.serial() as i64))));
 

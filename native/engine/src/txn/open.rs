@@ -3,11 +3,13 @@
 use super::lock::TableLock;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::table::{Kind, Table};
-use crate::term::{read, Term};
+use crate::term::{read, Attached, Term};
+use std::sync::Arc;
 
 pub struct OpenTable {
-    /// Name as a flat term.
+    /// Name as a flat term, and what lives beside it.
     pub name: Box<[u8]>,
+    pub name_beside: Option<Arc<dyn Attached>>,
     /// The VM's word of the name if it is an atom, as nearly every name is; else 0, which is no atom.
     pub atom: u64,
     pub table: Table,
@@ -19,13 +21,14 @@ pub struct OpenTable {
 }
 
 impl OpenTable {
-    pub fn new(name: Box<[u8]>, table: Table) -> OpenTable {
+    pub fn new(name: Box<[u8]>, name_beside: Option<Arc<dyn Attached>>, table: Table) -> OpenTable {
         let atom = match read(&name).0 {
             Term::Atom(word) => word,
             _ => 0,
         };
         OpenTable {
             name,
+            name_beside,
             atom,
             table,
             lock: TableLock::default(),
