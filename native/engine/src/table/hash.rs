@@ -1,95 +1,91 @@
-//! One shard of a hash table: linear hashing with the first entry of every bucket in place.
+//! One shard of a hash table: linear hashing with buckets of one line of memory.
 //!
-//! A look-up touches the bucket and the row, two lines of memory. The number of buckets grows by one with an insert that needs
-//! it (Litwin 1980, as ETS does), so no insert ever rehashes the table, and buckets live in fixed chunks, so growth copies
-//! nothing.
+//! A look-up touches the bucket and the row, two lines of memory: a bucket holds five keys, and few chain to another. The number of
+//! buckets grows by one with an insert that needs it (Litwin 1980, as ETS does), so no insert ever rehashes the table, and buckets
+//! live in fixed chunks, so growth copies nothing.
 //!
 //! The order of a scan is the hash read backwards, bit by bit. All keys of a bucket are one interval of that order, and a split
 //! cuts the interval in two, so a place in the order means the same however often buckets are split meanwhile: whatever is there
-//! all the time is visited exactly once. (The idea is that of the cursor of Redis' `SCAN`, by Pieter Noordhuis.)
+//! all the time is visited exactly once. (The idea is that of the cursor of Redis' `SCAN`, by Pieter Noordhuis.) Scans are in
+//! `walk.rs`.
 
 use super::key::Key;
 use super::rows::{prefetch, Rows};
 use smallvec::SmallVec;
 
-const CHUNK: usize = 64;
-const NONE: u32 = u32::MAX;
-/// Buckets fetched ahead by a walk.
-const BATCH: usize = 32;
+const CHUNK: usize = 16;
+pub(super) const NONE: u32 = u32::MAX;
+/// Keys of a bucket.
+pub(super) const SLOTS: usize = 5;
+/// Keys per bucket at which the table grows. While it doubles, buckets not split yet hold up to twice as many.
+pub(super) const FILL: u32 = 3;
 
-/// A list that is filled without branches: which buckets are empty and which have chains looks random to the processor, and a wrong
-/// guess costs more than the work.
-struct Batch<T> {
-    list: [T; 2 * BATCH],
-    len: usize,
+/// Rows of up to five keys, and the chained bucket that holds more. The slots in use come first, and a bucket that has another one
+/// chained to it is full.
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    pub hashes: [u32; SLOTS],
+    /// Next bucket of the chain, or of the free list.
+    pub next: u32,
+    pub rows: [Option<Rows>; SLOTS],
 }
 
-impl<T: Copy> Batch<T> {
-    #[inline]
-    fn of(blank: T) -> Batch<T> {
-        Batch { list: [blank; 2 * BATCH], len: 0 }
-    }
-    #[inline]
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-    /// A batch has room for two entries of each of its [`BATCH`] places.
-    #[inline]
-    fn push_if(&mut self, item: T, is: bool) {
-        self.list[self.len] = item;
-        self.len += usize::from(is);
-    }
-    #[inline]
-    fn as_slice(&self) -> &[T] {
-        &self.list[..self.len]
-    }
-}
+impl Bucket {
+    const EMPTY: Bucket = Bucket { hashes: [0; SLOTS], next: NONE, rows: [const { None }; SLOTS] };
 
-/// Rows of a key, in a bucket or chained to one. An empty bucket has no chain.
-struct Entry {
-    rows: Option<Rows>,
-    hash: u32,
-    /// Next entry of the chain, or of the free list.
-    next: u32,
-}
-
-static NO_ENTRY: Entry = Entry::EMPTY;
-
-impl Entry {
-    const EMPTY: Entry = Entry { rows: None, hash: 0, next: NONE };
-
+    /// The slot of a key.
     #[inline]
-    fn is(&self, key: &Key) -> bool {
-        self.hash == key.hash as u32 && self.rows.as_ref().is_some_and(|r| key.is_of(r.first()))
+    fn find(&self, key: &Key) -> Option<usize> {
+        let mut same = self.same(key.hash as u32);
+        while same != 0 {
+            let slot = same.trailing_zeros() as usize;
+            if self.rows[slot].as_ref().is_some_and(|rows| key.is_of(rows.first())) {
+                return Some(slot);
+            }
+            same &= same - 1;
+        }
+        None
+    }
+
+    /// The slots with this hash, as bits.
+    #[inline]
+    fn same(&self, hash: u32) -> u32 {
+        (0..SLOTS).fold(0, |bits, slot| bits | u32::from(self.hashes[slot] == hash) << slot)
+    }
+
+    /// Slots in use.
+    #[inline]
+    fn len(&self) -> usize {
+        self.rows.iter().filter(|rows| rows.is_some()).count()
     }
 }
 
 /// A vector that grows without moving its elements.
 #[allow(clippy::vec_box)] // the chunks must not move when the vector grows
-struct Chunks(Vec<Box<[Entry; CHUNK]>>);
+struct Chunks(Vec<Box<[Bucket; CHUNK]>>);
 
 impl Chunks {
     #[inline]
-    fn get(&self, i: u32) -> &Entry {
+    fn get(&self, i: u32) -> &Bucket {
         &self.0[i as usize / CHUNK][i as usize % CHUNK]
     }
     #[inline]
-    fn get_mut(&mut self, i: u32) -> &mut Entry {
+    fn get_mut(&mut self, i: u32) -> &mut Bucket {
         &mut self.0[i as usize / CHUNK][i as usize % CHUNK]
     }
     fn reserve(&mut self, len: u32) {
         while self.0.len() * CHUNK < len as usize {
-            self.0.push(Box::new([const { Entry::EMPTY }; CHUNK]));
+            self.0.push(Box::new([const { Bucket::EMPTY }; CHUNK]));
         }
     }
 }
 
-/// Buckets, the entries chained to them, and what is free.
+/// Buckets, those chained to them, and what is free.
 pub struct Shard {
     buckets: Chunks,
     chained: Chunks,
     bucket_count: u32,
-    /// Chained entries ever used, free ones included.
+    /// Chained buckets ever used, free ones included.
     used: u32,
     free: u32,
     keys: u32,
@@ -104,7 +100,7 @@ impl Default for Shard {
 impl Shard {
     /// The bucket of a hash, and how many low bits of the hash all its keys share.
     #[inline]
-    fn bucket_bits(&self, hash: u32) -> (u32, u32) {
+    pub(super) fn bucket_bits(&self, hash: u32) -> (u32, u32) {
         let bits = self.bucket_count.next_power_of_two().trailing_zeros();
         let bucket = hash & ((1u32 << bits) - 1);
         if bucket < self.bucket_count {
@@ -127,21 +123,41 @@ impl Shard {
         }
     }
 
+    #[inline]
+    pub(super) fn head(&self, bucket: u32) -> &Bucket {
+        self.buckets.get(bucket)
+    }
+
+    #[inline]
+    pub(super) fn link(&self, at: u32) -> &Bucket {
+        self.chained.get(at)
+    }
+
+    /// A bucket and what is chained to it.
+    fn chain(&self, bucket: u32) -> impl Iterator<Item = &Bucket> {
+        std::iter::successors(Some(self.head(bucket)), |bucket| (bucket.next != NONE).then(|| self.link(bucket.next)))
+    }
+
+    /// Hashes and rows of a bucket.
+    pub(super) fn entries(&self, bucket: u32) -> impl Iterator<Item = (u32, &Rows)> {
+        self.chain(bucket).flat_map(|b| b.hashes.iter().zip(&b.rows)).filter_map(|(hash, rows)| Some((*hash, rows.as_ref()?)))
+    }
+
     /// The rows of a key.
     #[inline]
     pub fn get(&self, key: &Key) -> Option<&Rows> {
         if self.bucket_count == 0 {
             return None;
         }
-        let mut entry = self.buckets.get(self.bucket(key.hash as u32));
+        let mut bucket = self.head(self.bucket(key.hash as u32));
         loop {
-            if entry.is(key) {
-                return entry.rows.as_ref();
+            if let Some(slot) = bucket.find(key) {
+                return bucket.rows[slot].as_ref();
             }
-            if entry.next == NONE {
+            if bucket.next == NONE {
                 return None;
             }
-            entry = self.chained.get(entry.next);
+            bucket = self.link(bucket.next);
         }
     }
 
@@ -149,28 +165,22 @@ impl Shard {
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         if self.bucket_count > 0 {
-            prefetch(self.buckets.get(self.bucket(hash as u32)));
+            prefetch(self.head(self.bucket(hash as u32)));
         }
     }
 
-    /// Asks for the rows that come first in the bucket, which are those of the key more often than not.
+    /// Asks for the rows of a key, or for the chained bucket where they may be.
     #[inline]
     pub fn prefetch_rows(&self, key: &Key) {
-        if self.bucket_count > 0 {
-            if let Some(rows) = &self.buckets.get(self.bucket(key.hash as u32)).rows {
-                rows.prefetch();
-            }
+        if self.bucket_count == 0 {
+            return;
         }
-    }
-
-    /// Entries of a bucket.
-    fn chain(&self, bucket: u32) -> impl Iterator<Item = (u32, &Rows)> {
-        let mut next = Some(self.buckets.get(bucket));
-        std::iter::from_fn(move || {
-            let entry = next?;
-            next = (entry.next != NONE).then(|| self.chained.get(entry.next));
-            Some((entry.hash, entry.rows.as_ref()?))
-        })
+        let bucket = self.head(self.bucket(key.hash as u32));
+        match bucket.same(key.hash as u32) {
+            0 if bucket.next != NONE => prefetch(self.link(bucket.next)),
+            0 => {}
+            same => bucket.rows[same.trailing_zeros() as usize].iter().for_each(Rows::prefetch),
+        }
     }
 
     pub fn buckets(&self) -> u32 {
@@ -185,31 +195,23 @@ impl Shard {
     pub fn update(&mut self, key: &Key, change: impl FnOnce(Option<Rows>) -> Option<Rows>) {
         let hash = key.hash as u32;
         if self.bucket_count > 0 {
-            let bucket = self.bucket(hash);
-            let head = self.buckets.get_mut(bucket);
-            if head.is(key) {
-                head.rows = change(head.rows.take());
-                if head.rows.is_none() {
-                    self.keys -= 1;
-                    self.refill(bucket);
-                }
-                return;
-            }
-            let (mut before, mut at) = (NONE, head.next);
-            while at != NONE {
-                let entry = self.chained.get_mut(at);
-                if entry.is(key) {
-                    entry.rows = change(entry.rows.take());
-                    if entry.rows.is_none() {
-                        let next = std::mem::replace(&mut entry.next, self.free);
-                        self.free = at;
-                        let link = if before == NONE { self.buckets.get_mut(bucket) } else { self.chained.get_mut(before) };
-                        link.next = next;
+            let head = self.bucket(hash);
+            let mut at = None;
+            loop {
+                let bucket = self.at_mut(head, at);
+                if let Some(slot) = bucket.find(key) {
+                    let rows = change(bucket.rows[slot].take());
+                    bucket.rows[slot] = rows;
+                    if bucket.rows[slot].is_none() {
                         self.keys -= 1;
+                        self.fill(head, at, slot);
                     }
                     return;
                 }
-                (before, at) = (at, entry.next);
+                if bucket.next == NONE {
+                    break;
+                }
+                at = Some(bucket.next);
             }
         }
         if let Some(rows) = change(None) {
@@ -219,41 +221,86 @@ impl Shard {
         }
     }
 
-    /// Moves the next entry of a chain into its bucket, which is empty.
-    fn refill(&mut self, bucket: u32) {
-        let at = self.buckets.get(bucket).next;
-        if at != NONE {
-            let moved = std::mem::replace(self.chained.get_mut(at), Entry { next: self.free, ..Entry::EMPTY });
-            self.free = at;
-            *self.buckets.get_mut(bucket) = moved;
+    /// A bucket of a chain: the chained one, or the head.
+    #[inline]
+    fn at_mut(&mut self, head: u32, link: Option<u32>) -> &mut Bucket {
+        match link {
+            None => self.buckets.get_mut(head),
+            Some(at) => self.chained.get_mut(at),
         }
     }
 
-    /// Adds an entry to a bucket.
-    fn place(&mut self, bucket: u32, hash: u32, rows: Rows) {
-        let head = self.buckets.get_mut(bucket);
-        if head.rows.is_none() {
-            *head = Entry { rows: Some(rows), hash, next: NONE };
-            return;
+    /// Moves the last entry of a chain into a slot that has become free.
+    fn fill(&mut self, head: u32, hole: Option<u32>, slot: usize) {
+        // The last bucket, and the one it is chained to.
+        let (mut before, mut last) = (None, hole);
+        let mut next = self.at_mut(head, hole).next;
+        while next != NONE {
+            (before, last) = (Some(last), Some(next));
+            next = self.chained.get(next).next;
         }
-        let next = head.next;
-        let at = if self.free == NONE {
-            assert!(self.used < NONE - 1, "a shard holds at most 2^32 - 2 keys");
+        let bucket = self.at_mut(head, last);
+        // Counted with the hole, if it is in this bucket.
+        let len = bucket.len() + usize::from(last == hole);
+        let from = len - 1;
+        let (hash, rows) = (bucket.hashes[from], bucket.rows[from].take());
+        bucket.hashes[from] = 0;
+        if (last, from) != (hole, slot) {
+            let bucket = self.at_mut(head, hole);
+            (bucket.hashes[slot], bucket.rows[slot]) = (hash, rows);
+        }
+        if let (0, Some(empty)) = (from, last) {
+            // Whoever it was chained to: known, unless the hole was in it, then it is looked for.
+            let before = before.unwrap_or_else(|| self.before(head, empty));
+            self.at_mut(head, before).next = NONE;
+            self.chained.get_mut(empty).next = self.free;
+            self.free = empty;
+        }
+    }
+
+    /// The bucket that a chained one is chained to.
+    fn before(&self, head: u32, link: u32) -> Option<u32> {
+        let mut before = None;
+        let mut next = self.head(head).next;
+        while next != link && next != NONE {
+            (before, next) = (Some(next), self.link(next).next);
+        }
+        before
+    }
+
+    /// Adds an entry to a bucket.
+    fn place(&mut self, head: u32, hash: u32, rows: Rows) {
+        let mut at = None;
+        loop {
+            let bucket = self.at_mut(head, at);
+            if let Some(slot) = bucket.rows.iter().position(Option::is_none) {
+                (bucket.hashes[slot], bucket.rows[slot]) = (hash, Some(rows));
+                return;
+            }
+            if bucket.next == NONE {
+                break;
+            }
+            at = Some(bucket.next);
+        }
+        let new = if self.free == NONE {
+            assert!(self.used < NONE - 1, "a shard has at most 2^32 - 2 chained buckets");
             self.used += 1;
             self.chained.reserve(self.used);
             self.used - 1
         } else {
-            let at = self.free;
-            self.free = self.chained.get(at).next;
-            at
+            let new = self.free;
+            self.free = self.chained.get(new).next;
+            new
         };
-        *self.chained.get_mut(at) = Entry { rows: Some(rows), hash, next };
-        self.buckets.get_mut(bucket).next = at;
+        let bucket = self.chained.get_mut(new);
+        bucket.next = NONE;
+        (bucket.hashes[0], bucket.rows[0]) = (hash, Some(rows));
+        self.at_mut(head, at).next = new;
     }
 
-    /// Keeps about one key per bucket: adds one bucket and moves to it what belongs there.
+    /// Keeps about [`FILL`] keys per bucket: adds one bucket and moves to it what belongs there.
     fn grow(&mut self) {
-        if self.keys < self.bucket_count {
+        if self.keys < self.bucket_count * FILL {
             return;
         }
         let new = self.bucket_count;
@@ -264,104 +311,24 @@ impl Shard {
         }
         // The bucket that held these keys until now: the new number without its highest bit.
         let old = new & !(1 << (31 - new.leading_zeros()));
-        let mut moved: SmallVec<[(u32, Rows); 8]> = SmallVec::new();
-        while let Some(rows) = self.buckets.get_mut(old).rows.take() {
-            moved.push((self.buckets.get(old).hash, rows));
-            self.refill(old);
+        let mut moved: SmallVec<[(u32, Rows); 3 * SLOTS]> = SmallVec::new();
+        let mut at = None;
+        loop {
+            let bucket = self.at_mut(old, at);
+            let Bucket { hashes, next, rows } = std::mem::replace(bucket, Bucket::EMPTY);
+            moved.extend(hashes.into_iter().zip(rows).filter_map(|(hash, rows)| Some((hash, rows?))));
+            if let Some(at) = at {
+                self.chained.get_mut(at).next = self.free;
+                self.free = at;
+            }
+            if next == NONE {
+                break;
+            }
+            at = Some(next);
         }
-        // Placing puts an entry right behind the head; backwards the order of the chain is kept.
-        for (hash, rows) in moved.into_iter().rev() {
+        for (hash, rows) in moved {
             self.place(self.bucket(hash), hash, rows);
         }
-    }
-
-    /// The buckets of a walk from `place` on, about `count` of them unless the end comes first, asked for while they are told.
-    /// In scan order no two are neighbours in memory. Answers the place after them.
-    #[inline]
-    fn plan(&self, place: u32, count: usize, buckets: &mut Batch<u32>) -> Option<u32> {
-        buckets.clear();
-        let mut next = Some(place);
-        if self.is_inside(place) {
-            let (bucket, bits) = self.bucket_bits(place.reverse_bits());
-            buckets.push_if(bucket, true);
-            next = after(place, bits);
-        } else {
-            // `top` buckets are told apart by their low bits; the sibling with one more bit set may be there already.
-            let bits = self.bucket_count.ilog2();
-            let top = 1u32 << bits;
-            while let Some(place) = next.filter(|_| buckets.len < count.min(BATCH)) {
-                let bucket = place.reverse_bits() & (top - 1);
-                buckets.push_if(bucket, true);
-                buckets.push_if(bucket | top, bucket | top < self.bucket_count);
-                next = after(place, bits);
-            }
-        }
-        buckets.as_slice().iter().for_each(|&bucket| prefetch(self.buckets.get(bucket)));
-        next
-    }
-
-    /// Is the place in the midst of a bucket? That is so when the table was cleared since, and is small again.
-    #[inline]
-    fn is_inside(&self, place: u32) -> bool {
-        self.bucket_count < 2 || place.trailing_zeros() < 32 - self.bucket_count.ilog2()
-    }
-
-    /// Visits the buckets from `place` in scan order on, about `count` of them at most; answers the place after them, `None` at the
-    /// end. Buckets, what is chained to them and rows lie all over the memory: each batch is fetched while the one before it is
-    /// visited, or each would be waited for.
-    pub fn walk<'a>(&'a self, place: u32, count: usize, mut visit: impl FnMut(&'a Rows)) -> Option<u32> {
-        if self.keys == 0 {
-            return None;
-        }
-        // Whatever was visited before the table shrank is left out.
-        let begin = if self.is_inside(place) { place } else { 0 };
-        let mut visit = |entry: &'a Entry| {
-            if begin == 0 || entry.hash.reverse_bits() >= begin {
-                entry.rows.iter().for_each(&mut visit);
-            }
-        };
-        let mut left = count;
-        // Buckets that are asked for, and the place after them.
-        let (mut asked, mut after_asked) = (Batch::of(0), Some(place));
-        // Entries whose rows are asked for, then visited, with what is chained to them: two of each, in turn.
-        let mut entries = [Batch::of(&NO_ENTRY), Batch::of(&NO_ENTRY)];
-        let mut links = [Batch::of(NONE), Batch::of(NONE)];
-        let mut after_entries = after_asked;
-        for turn in 0.. {
-            let (now, coming) = (turn & 1, turn & 1 ^ 1);
-            let after_now = after_entries;
-            for &bucket in asked.as_slice() {
-                let entry = self.buckets.get(bucket);
-                entries[coming].push_if(entry, entry.rows.is_some());
-                links[coming].push_if(entry.next, entry.next != NONE);
-            }
-            entries[coming].as_slice().iter().for_each(|entry| entry.rows.iter().for_each(Rows::prefetch));
-            links[coming].as_slice().iter().for_each(|&link| prefetch(self.chained.get(link)));
-            let end = asked.len == 0;
-            after_entries = after_asked;
-            asked.clear();
-            if let Some(place) = after_asked.filter(|_| left > 0) {
-                after_asked = self.plan(place, left, &mut asked);
-                left = left.saturating_sub(asked.len);
-            }
-            let (entries, links) = (&mut entries[now], &mut links[now]);
-            while entries.len > 0 {
-                let mut further = Batch::of(NONE);
-                let mut chained = Batch::of(&NO_ENTRY);
-                for &link in links.as_slice() {
-                    let entry = self.chained.get(link);
-                    entry.rows.iter().for_each(Rows::prefetch);
-                    chained.push_if(entry, true);
-                    further.push_if(entry.next, entry.next != NONE);
-                }
-                entries.as_slice().iter().for_each(|entry| visit(entry));
-                (*entries, *links) = (chained, further);
-            }
-            if end && turn > 0 {
-                return after_now;
-            }
-        }
-        None
     }
 
     /// The next rows in scan order after a key, or the first.
@@ -374,96 +341,57 @@ impl Shard {
         let mut place = from.as_ref().map_or(0, |f| f.0);
         loop {
             let (bucket, bits) = self.bucket_bits(place.reverse_bits());
-            let later = self.chain(bucket).filter(|(hash, _)| hash.reverse_bits() >= place);
+            let later = self.entries(bucket).filter(|(hash, _)| hash.reverse_bits() >= place);
             let later = later.map(|(hash, rows)| (order(hash, rows), rows));
             let later = later.filter(|(o, _)| from.as_ref().is_none_or(|from| o > from));
             if let Some((_, rows)) = later.min_by(|a, b| a.0.cmp(&b.0)) {
                 return Some(rows);
             }
-            place = after(place, bits)?;
+            place = super::walk::after(place, bits)?;
         }
     }
 
     /// Bytes of the structure itself.
     pub fn memory(&self) -> usize {
-        (self.buckets.0.len() + self.chained.0.len()) * (CHUNK * std::mem::size_of::<Entry>() + 8)
+        (self.buckets.0.len() + self.chained.0.len()) * (CHUNK * std::mem::size_of::<Bucket>() + 8)
     }
 
-    /// Every key is in the bucket of its hash, every chained entry is in one chain or free, the counts are right.
+    /// Every key is in the bucket of its hash, slots are filled in order, every chained bucket is in one chain or free, the counts
+    /// are right.
     pub fn check(&self) -> Result<(), String> {
         let (mut keys, mut chained) = (0u32, 0u32);
-        for bucket in 0..self.bucket_count {
-            let head = self.buckets.get(bucket);
-            if head.rows.is_none() && head.next != NONE {
-                return Err(format!("bucket {bucket} is empty and has a chain"));
-            }
-            let (mut entry, mut linked) = (head, 0);
-            while let Some(rows) = &entry.rows {
-                if self.bucket(entry.hash) != bucket || Key::exact_of(rows.first()).hash as u32 != entry.hash {
-                    return Err(format!("an entry of bucket {bucket} has another hash"));
-                }
-                keys += 1;
-                if entry.next == NONE {
-                    break;
-                }
-                linked += 1;
-                if linked > self.used {
+        for number in 0..self.bucket_count {
+            for (link, bucket) in self.chain(number).enumerate() {
+                let len = bucket.len();
+                keys += len as u32;
+                chained += u32::from(link > 0);
+                if chained > self.used {
                     return Err("a chain is a ring".into());
                 }
-                entry = self.chained.get(entry.next);
-                if entry.rows.is_none() {
-                    return Err(format!("an empty entry in the chain of bucket {bucket}"));
+                if bucket.rows[..len].iter().any(Option::is_none) {
+                    return Err(format!("bucket {number} has a hole"));
+                }
+                if (bucket.next != NONE && len < SLOTS) || (link > 0 && len == 0) {
+                    return Err(format!("a chain of bucket {number} has room before its end"));
                 }
             }
-            chained += linked;
+            for (hash, rows) in self.entries(number) {
+                if self.bucket(hash) != number || Key::exact_of(rows.first()).hash as u32 != hash {
+                    return Err(format!("an entry of bucket {number} has another hash"));
+                }
+            }
         }
         let (mut free, mut at) = (0, self.free);
         while at != NONE {
             free += 1;
-            if free > self.used || self.chained.get(at).rows.is_some() {
+            if free > self.used || self.link(at).len() > 0 {
                 return Err("the free list is a ring, or holds rows".into());
             }
-            at = self.chained.get(at).next;
+            at = self.link(at).next;
         }
         if keys != self.keys || chained + free != self.used {
             return Err(format!("{keys} keys, {chained} chained, {free} free; noted {} and {}", self.keys, self.used));
         }
         Ok(())
-    }
-}
-
-/// The place after the interval of `bits` fixed leading bits that `place` is in.
-#[inline]
-fn after(place: u32, bits: u32) -> Option<u32> {
-    if bits == 0 {
-        return None;
-    }
-    let width = 1u32 << (32 - bits);
-    (place & !(width - 1)).checked_add(width)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::term::{Record, Writer};
-
-    /// Buckets in scan order are all buckets, once, at every number of buckets.
-    #[test]
-    fn every_bucket_once() {
-        let mut shard = Shard::default();
-        for n in 0..300 {
-            let mut writer = Writer::new();
-            writer.int(n);
-            let record = Record::build(&[0], &writer.buf, false, None);
-            shard.update(&Key::exact_of(&record), |_| Some(Rows::one(record.clone())));
-            let (mut place, mut buckets, mut some) = (Some(0u32), Vec::new(), Batch::of(0));
-            while let Some(p) = place {
-                place = shard.plan(p, 3, &mut some);
-                assert!(some.len > 0);
-                buckets.extend_from_slice(some.as_slice());
-            }
-            buckets.sort_unstable();
-            assert!(buckets.into_iter().eq(0..shard.bucket_count));
-        }
     }
 }

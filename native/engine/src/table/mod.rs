@@ -9,6 +9,7 @@ pub mod index;
 pub mod key;
 pub mod rows;
 pub mod store;
+mod walk;
 
 pub use change::{BagStep, Change};
 pub use key::{Key, KeyBytes};

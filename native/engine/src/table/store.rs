@@ -2,7 +2,7 @@
 //!
 //! Latches are held for bounded work only. Whoever takes several takes them in rising order of their number.
 
-use super::hash::Shard;
+use super::hash::{Shard, FILL};
 use super::key::{Key, KeyBytes};
 use super::rows::Rows;
 use crate::sync::{RwLock, RwLockWriteGuard};
@@ -149,11 +149,11 @@ impl Store {
                 let mut left = max;
                 while part < SHARDS && left > 0 {
                     let shard = parts[part].inner.read();
-                    // Empty buckets cost time too.
-                    let buckets = left.min(shard.buckets() as usize);
-                    match shard.walk(place, left, |rows| f(rows.as_slice())) {
+                    // Buckets are counted, as empty ones cost time too.
+                    let (buckets, all) = (left.div_ceil(FILL as usize), shard.buckets() as usize);
+                    match shard.walk(place, buckets, |rows| f(rows.as_slice())) {
                         Some(next) => (left, place) = (0, next),
-                        None => (left, part, place) = (left.saturating_sub(buckets.max(1)), part + 1, 0),
+                        None => (left, part, place) = (left.saturating_sub(all.max(1) * FILL as usize), part + 1, 0),
                     }
                 }
                 *cursor = if part < SHARDS { Cursor::Place(part as u32, place) } else { Cursor::End };
