@@ -55,6 +55,12 @@ defmodule Remnesia.IsolationTest do
     absent: quote(do: &Engine.read(&1, 500, :read)),
     select:
       quote(do: &Engine.select(&1, [{{&1, :_, :"$1", :_}, [{:>, :"$1", 5}], [:"$_"]}], :read)),
+    guard_key: quote(do: &where(&1, [{:==, :"$1", 5.0}])),
+    guard_absent: quote(do: &where(&1, [{:orelse, {:==, :"$1", 500}, {:==, :"$1", 7}}])),
+    guard_keys: quote(do: &where(&1, [{:>, :"$1", 3}, {:<, :"$1", 1_000}])),
+    guard_value: quote(do: &where(&1, [{:"=:=", :"$3", :a}])),
+    guard_values: quote(do: &where(&1, [{:>, :"$3", :aa}])),
+    guard_union: quote(do: &where(&1, [{:orelse, {:==, :"$3", :nobody}, {:==, :"$1", 500}}])),
     match: quote(do: &Engine.match_object(&1, {&1, :_, :_, :a}, :read)),
     index: quote(do: &Engine.index_read(&1, :a, 4)),
     no_value: quote(do: &Engine.index_read(&1, :nobody, 4)),
@@ -165,6 +171,9 @@ defmodule Remnesia.IsolationTest do
 
     assert [{_, 1, :new, :h}] = Engine.dirty_read(table, 1)
   end
+
+  defp where(table, guards),
+    do: Engine.select(table, [{{table, :"$1", :"$2", :"$3"}, guards, [:"$_"]}], :read)
 
   defp both(fun), do: Task.await_many([Task.async(fun), Task.async(fun)])
 end

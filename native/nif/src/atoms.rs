@@ -26,5 +26,7 @@ atoms! {
     table_damaged = "table_damaged", not_running = "not_running", panic = "panic", combine_error = "combine_error",
     update_counter = "update_counter", queued = "queued", granted = "granted", committed = "committed",
     set = "set", ordered_set = "ordered_set", bag = "bag", duplicate_bag = "duplicate_bag",
-    key = "key", index = "index", scan = "scan", read_only = "read_only",
+    key = "key", index = "index", scan = "scan", read_only = "read_only", key_range = "key_range", nothing = "nothing",
+    index_range = "index_range", union = "union", exact = "exact", about = "about", more_than = "more_than", record = "record",
+    table = "table",
 }

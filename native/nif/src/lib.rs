@@ -5,6 +5,7 @@
 mod access;
 mod atoms;
 mod border;
+mod explain;
 mod keys;
 mod schema;
 mod select;
@@ -30,7 +31,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<51> = Functions([
+static FUNCTIONS: Functions<53> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -65,7 +66,8 @@ static FUNCTIONS: Functions<51> = Functions([
     nif(c"index_read", 4, select::index_read),
     nif(c"select", 5, select::select),
     nif(c"select_next", 2, select::select_next),
-    nif(c"select_plan", 2, select::select_plan),
+    nif(c"select_plan", 2, explain::select_plan),
+    nif(c"select_count", 4, explain::select_count),
     nif(c"all_keys", 2, select::all_keys),
     nif(c"first", 2, keys::first),
     nif(c"last", 2, keys::last),
@@ -79,6 +81,7 @@ static FUNCTIONS: Functions<51> = Functions([
     nif(c"test_same", 2, testing::same),
     nif(c"test_panic", 2, testing::panic),
     nif(c"test_match", 2, testing::match_spec),
+    nif(c"test_select", 4, testing::select),
     nif(c"test_live", 1, testing::live),
     nif(c"test_hash", 1, testing::hash),
     nif(c"test_time", 2, testing::time),

@@ -7,9 +7,9 @@ use crate::term::{decode, decode_record, host, word, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{self, Outcome, Program};
 use remnesia_engine::table::Table;
-use remnesia_engine::term::{atom, key, read, same, tag, Attached, Record, Term, Writer};
+use remnesia_engine::term::{atom, key, same, tag, Attached, Record, Writer};
 use remnesia_engine::txn::overlay::Overlay;
-use remnesia_engine::txn::{LockKind, OpenTable, Plan, Scan, Stop, TableRef, Txn};
+use remnesia_engine::txn::{plan, LockKind, OpenTable, Plan, Scan, Stop};
 use rustler::sys::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,13 +22,30 @@ const SLICE: Duration = Duration::from_micros(500);
 const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
 const STEP_TIME: Duration = Duration::from_micros(50);
 
+/// A spec and what it takes to run it.
+pub struct Spec {
+    pub program: Program,
+    self_pid: Vec<u8>,
+    node: Vec<u8>,
+    scratch: Box<matchspec::Scratch>,
+}
+
+impl Spec {
+    #[inline]
+    fn run(&mut self, record: &Record) -> Outcome {
+        let env = matchspec::Env { self_pid: &self.self_pid, node: &self.node };
+        self.program.run(record, &env, &mut self.scratch)
+    }
+}
+
 /// What a visited row becomes.
-enum Want {
-    Spec {
-        program: Program,
-        self_pid: Vec<u8>,
-        node: Vec<u8>,
-        scratch: Box<matchspec::Scratch>,
+pub enum Want {
+    Spec(Spec),
+    /// Nothing: it is counted, and so is each that matches.
+    Count {
+        spec: Spec,
+        visited: usize,
+        matched: usize,
     },
     /// Its key, once per key.
     Keys,
@@ -78,25 +95,28 @@ impl Want {
                 let equal = |r: &&Record| same(r.field(*field), value, *negative_zero || r.negative_zero());
                 hits.extend(rows.iter().filter(equal).cloned().map(Hit::Whole));
             }
-            Want::Spec { program, self_pid, node, scratch } => {
-                let env = matchspec::Env { self_pid, node };
+            Want::Spec(spec) => {
                 for record in rows {
-                    match program.run(record, &env, scratch) {
+                    match spec.run(record) {
                         Outcome::NoMatch => {}
                         Outcome::Whole => hits.push_back(Hit::Whole(record.clone())),
                         Outcome::Built { attached } => {
                             let attached = if attached { record.attached().cloned() } else { None };
-                            hits.push_back(Hit::Built(scratch.value().into(), attached));
+                            hits.push_back(Hit::Built(spec.scratch.value().into(), attached));
                         }
                     }
                 }
+            }
+            Want::Count { spec, visited, matched } => {
+                *visited += rows.len();
+                *matched += rows.iter().filter(|record| spec.run(record) != Outcome::NoMatch).count();
             }
         }
     }
 }
 
 impl Select {
-    fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
+    pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
         Select { scan: Scan::new(open.clone(), plan), want, hits: VecDeque::new(), step: 128, limit, left: limit }
     }
 
@@ -106,7 +126,7 @@ impl Select {
             Hit::Key(record) => decode_key(call, record),
             Hit::Built(bytes, attached) => {
                 let spec = match &self.want {
-                    Want::Spec { program, .. } => program.attached().map(|a| &**a),
+                    Want::Spec(spec) => spec.program.attached().map(|a| &**a),
                     _ => None,
                 };
                 decode(call.env, bytes, &[attached.as_deref(), spec])
@@ -144,6 +164,9 @@ impl Select {
                 self.left = self.left.saturating_sub(1);
             }
             if self.scan.is_done() {
+                if let Want::Count { visited, matched, .. } = self.want {
+                    answers.push(call.tuple(&[call.int(visited as i64), call.int(matched as i64)]));
+                }
                 break atoms::done();
             }
             if self.limit > 0 && self.left == 0 {
@@ -169,7 +192,7 @@ impl Select {
 }
 
 /// Answers the first slice; what is left goes into a continuation.
-fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
+pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
     let (state, answers) = select.slice(call, overlay, terms)?;
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
@@ -194,7 +217,7 @@ nif!(select_next, |call, [ctx, continuation]| {
 });
 
 /// Parses a spec for a table.
-fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Want, Fail> {
+pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
     let encoder = &mut scratch.encoder;
     encoder.begin(call.limit());
     encoder.term(call.env, spec)?;
@@ -207,7 +230,7 @@ fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name:
         own.local_pid(word(pid_term(call.env, pid)));
     }
     let node = if mentions_node(call, encoder.bytes()) { node(call) } else { vec![tag::NIL] };
-    Ok(Want::Spec { program, self_pid: own.buf, node, scratch: Box::default() })
+    Ok(Spec { program, self_pid: own.buf, node, scratch: Box::default() })
 }
 
 /// The name of this node is needed only by a spec that asks for it.
@@ -224,75 +247,50 @@ fn node(call: &Call) -> Vec<u8> {
     form.buf
 }
 
-/// The best way to the rows of a spec: its key, an indexed value, or all of them.
-fn plan(want: &Want, table: &Table) -> Plan {
-    let Want::Spec { program, .. } = want else { return Plan::All };
-    let beside = program.attached().map(|a| &**a);
-    let negative_zero = |flat: &[u8]| matches!(read(flat).0, Term::Float(f) if f == 0.0);
-    if let Some(flat) = program.bound_key() {
-        return Plan::Key(table.key(&flat, negative_zero(&flat) || !is_scalar(&flat), beside));
-    }
-    for index in table.indexes() {
-        if let Some(flat) = program.bound_field(index.field) {
-            let mut form = Vec::new();
-            key::write(&flat, beside, &mut form);
-            return Plan::Index { field: index.field, form };
+/// Begins a search: the best plan, or the one that `pick` takes, and its locks.
+pub fn search(
+    call: &Call,
+    [ctx, table, spec]: [RawTerm; 3],
+    kind: LockKind,
+    limit: usize,
+    pick: impl FnOnce(&Spec, &Table) -> Result<Plan, Fail>,
+    want: impl FnOnce(Spec) -> Want,
+) -> Answer {
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        if no_txn(ctx) {
+            let open = DB.sound(&name)?;
+            let spec = parse(call, scratch, spec, &open.table, table)?;
+            let plan = pick(&spec, &open.table)?;
+            return begin(call, Select::new(&open, plan, want(spec), limit), None, &mut scratch.terms);
         }
-    }
-    Plan::All
+        with_txn(call, ctx, |txn| {
+            let table_ = txn.table(&DB, &name)?;
+            let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
+            let plan = pick(&spec, txn.rows_of(table_))?;
+            txn.lock_plan(&DB, table_, &plan, kind)?;
+            let select = Select::new(txn.open(table_), plan, want(spec), limit);
+            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
+        })
+    })
 }
 
-fn is_scalar(flat: &[u8]) -> bool {
-    !matches!(read(flat).0, Term::Tuple(_) | Term::List(_) | Term::Improper(_) | Term::Map(_))
-}
-
-/// Takes the locks that keep phantoms out of a plan.
-fn lock(txn: &mut Txn, table: TableRef, plan: &Plan, kind: LockKind) -> Result<(), Stop> {
-    match plan {
-        Plan::Key(key) => txn.lock_record(&DB, table, key.hash, kind),
-        Plan::Index { field, form } if kind == LockKind::Read => txn.lock_value(&DB, table, *field, form),
-        _ => txn.lock_table(table, kind),
-    }
+pub fn best(spec: &Spec, table: &Table) -> Result<Plan, Fail> {
+    Ok(plan::choose(&spec.program, table).plan)
 }
 
 nif!(
     /// Work: a slice of half a millisecond.
     select,
-    |call, [ctx, table, spec, kind, limit]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
+    |call, [ctx, table, spec, kind, limit]| {
         let mut limit_ = 0i64;
         // SAFETY: sets the integer when the term is one.
         if unsafe { enif_get_int64(call.env, *limit, &mut limit_) } == 0 || limit_ < 0 {
             return Err(Fail::BadArg);
         }
-        let kind = call.kind(*kind)?;
-        if no_txn(*ctx) {
-            let open = DB.sound(&name)?;
-            let want = parse(call, scratch, *spec, &open.table, *table)?;
-            let plan = plan(&want, &open.table);
-            return begin(call, Select::new(&open, plan, want, limit_ as usize), None, &mut scratch.terms);
-        }
-        with_txn(call, *ctx, |txn| {
-            let table_ = txn.table(&DB, &name)?;
-            let want = parse(call, scratch, *spec, txn.rows_of(table_), *table)?;
-            let plan = plan(&want, txn.rows_of(table_));
-            lock(txn, table_, &plan, kind)?;
-            let select = Select::new(txn.open(table_), plan, want, limit_ as usize);
-            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
-        })
-    })
+        search(call, [*ctx, *table, *spec], call.kind(*kind)?, limit_ as usize, best, Want::Spec)
+    }
 );
-
-nif!(select_plan, |call, [table, spec]| with_scratch(|scratch| {
-    let name = name(call, scratch, *table)?;
-    let open = DB.sound(&name)?;
-    let want = parse(call, scratch, *spec, &open.table, *table)?;
-    Ok(match plan(&want, &open.table) {
-        Plan::Key(_) => atoms::key(),
-        Plan::Index { .. } => atoms::index(),
-        Plan::All => atoms::scan(),
-    })
-}));
 
 nif!(all_keys, |call, [ctx, table]| with_scratch(|scratch| {
     let name = name(call, scratch, *table)?;
@@ -328,7 +326,7 @@ nif!(
             Some(_) => Ok(()),
             None => Err(Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[*table, *value, *position])]))),
         };
-        let plan = Plan::Index { field, form };
+        let plan = Plan::of_value(field, form);
         if no_txn(*ctx) {
             let open = DB.sound(&name)?;
             indexed(&open)?;
@@ -337,7 +335,7 @@ nif!(
         with_txn(call, *ctx, |txn| {
             let table = txn.table(&DB, &name)?;
             indexed(txn.open(table))?;
-            lock(txn, table, &plan, LockKind::Read)?;
+            txn.lock_plan(&DB, table, &plan, LockKind::Read)?;
             let select = Select::new(txn.open(table), plan, want, 0);
             begin(call, select, Some(txn.overlay()), &mut scratch.terms)
         })

@@ -1,6 +1,7 @@
 //! For tests only: what the term border makes of a term, seen from the BEAM.
 
 use crate::border::{with_scratch, Answer, Call, Fail, DB};
+use crate::select::{search, Want};
 use crate::session::with_txn;
 use crate::term::host::Scratch as ScratchEnv;
 use crate::term::{decode, decode_record, RawTerm};
@@ -8,6 +9,7 @@ use crate::{atoms, nif};
 use remnesia_engine::matchspec::{self, Outcome, Program};
 use remnesia_engine::table::key::Key;
 use remnesia_engine::term::{key as ordered, order, Attached, Record, Term};
+use remnesia_engine::txn::{plan, LockKind};
 use rustler::sys::{enif_get_int64, enif_get_tuple};
 use std::sync::Arc;
 use std::time::Instant;
@@ -171,5 +173,20 @@ nif!(
             Outcome::Whole => call.tuple(&[atoms::ok(), *tuple]),
             Outcome::Built { .. } => call.tuple(&[atoms::ok(), decode(call.env, scratch.value(), &beside)]),
         })
+    }
+);
+
+nif!(
+    /// A select by the plan of this number, of all that are legal; badarg if there are not so many.
+    select,
+    |call, [ctx, table, spec, number]| {
+        let mut number_ = 0i64;
+        // SAFETY: sets the integer when the term is one.
+        unsafe { enif_get_int64(call.env, *number, &mut number_) };
+        let pick = |spec: &crate::select::Spec, table: &remnesia_engine::table::Table| {
+            let mut paths = plan::paths(&spec.program, table).into_iter();
+            paths.nth(number_ as usize).map(|path| path.plan).ok_or(Fail::BadArg)
+        };
+        search(call, [*ctx, *table, *spec], LockKind::Read, 0, pick, Want::Spec)
     }
 );

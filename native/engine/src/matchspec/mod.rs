@@ -7,24 +7,33 @@
 //! * `program`: operations for two small stack machines, so that nothing recurses on the depth of a spec or a term,
 //! * `pattern` runs heads, `eval` runs guards and bodies, on
 //! * `value`s that are slices of the record wherever possible, `construct`ed ones being in the [`Scratch`],
-//! * `functions` are the guard functions, `number` their arithmetic.
+//! * `functions` are the guard functions, `number` their arithmetic,
+//! * `bounds` are what head and guards say of the records that can match, as `interval`s; `access` makes of them what a table can
+//!   be asked for, and `variants` the other terms that are `==`.
 //!
 //! What a spec means is what ETS makes of it, seen on OTP 25 and kept by tests: a failing guard is false; a failing function in a
 //! body answers `'EXIT'` and the rest goes on; literals of a head match bit by bit, maps in a head match maps that hold
 //! more, except in a key that all clauses bind.
 
+mod access;
+mod bounds;
 mod construct;
 mod eval;
 mod expr;
 mod functions;
 mod head;
+mod interval;
 mod number;
 mod parse;
 mod pattern;
 mod program;
 mod value;
+mod variants;
 
 #[cfg(test)]
 mod tests;
 
+pub use access::may_hold_zero;
+pub use bounds::Alternative;
+pub use interval::{End, Interval, Prefix};
 pub use program::{BadSpec, Comparison, Env, Outcome, Program, Scratch};

@@ -48,7 +48,7 @@ impl Program {
             live.extend(compiler.clause(clause)?);
             heads.push(compiler.head_key);
         }
-        let exact_keys = exact_keys(&heads, compiler.map_in_key, &mut live);
+        let exact_keys = exact_keys(&heads, compiler.map_in_key, &live);
         Ok(Program {
             clauses: live,
             literals: compiler.literals,
@@ -71,17 +71,8 @@ pub(super) enum HeadKey {
 
 /// Maps in a head match maps that hold more. But if every head binds the key, ETS looks up these very keys and then runs the
 /// clauses on what it found; so a record must have one of these keys, besides matching. Answers the keys if that makes a difference.
-fn exact_keys(heads: &[HeadKey], maps: bool, clauses: &mut [Clause]) -> Option<Vec<usize>> {
-    if !maps {
-        return None;
-    }
-    if heads.iter().any(|head| matches!(head, HeadKey::Open)) {
-        for clause in clauses {
-            // The key of such a clause is not that map alone.
-            if !clause.literals.iter().any(|(field, _)| *field == 0) {
-                clause.key = None;
-            }
-        }
+fn exact_keys(heads: &[HeadKey], maps: bool, clauses: &[Clause]) -> Option<Vec<usize>> {
+    if !maps || heads.iter().any(|head| matches!(head, HeadKey::Open)) {
         return None;
     }
     let bound = heads.iter().filter_map(|head| match head {

@@ -221,34 +221,6 @@ impl Program {
             && clause.guards.iter().all(|guard| self.simple(guard, record).unwrap_or(true))
     }
 
-    /// Keys that the clauses bind, if all of them do: no record with another key can match. As ETS, look up these keys then (an
-    /// exact lookup), and run the program on what is found.
-    pub fn bound_keys(&self) -> Option<Vec<&[u8]>> {
-        if let Some(keys) = &self.exact_keys {
-            return Some(keys.iter().map(|&key| &self.literals[key][..]).collect());
-        }
-        self.clauses.iter().map(|clause| clause.key.map(|key| &self.literals[key][..])).collect()
-    }
-
-    /// The key, if the clauses bind one key.
-    pub fn bound_key(&self) -> Option<Vec<u8>> {
-        match &self.bound_keys()?[..] {
-            [key] => Some(key.to_vec()),
-            _ => None,
-        }
-    }
-
-    /// The value of field `i` (0 is the key), if there is one clause and its head binds it.
-    pub fn bound_field(&self, i: usize) -> Option<Vec<u8>> {
-        match &self.clauses[..] {
-            [clause] => {
-                let bound = clause.literals.iter().find(|(field, _)| *field == i);
-                bound.map(|&(_, literal)| self.literals[literal].to_vec())
-            }
-            _ => None,
-        }
-    }
-
     /// No record of the table can match.
     pub fn never(&self) -> bool {
         self.clauses.is_empty()

@@ -3,6 +3,8 @@
 //! The value form is prefix-free, so all entries of one value are one range, and values are in term order. The key behind it makes entries of equal
 //! values different, and names the row. `1` and `1.0` share a value form: readers compare the field itself.
 
+mod range;
+
 use super::key::KeyBytes;
 use crate::sync::RwLock;
 use crate::term::{key, Record};

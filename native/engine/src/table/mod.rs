@@ -7,6 +7,7 @@ pub mod change;
 pub mod hash;
 pub mod index;
 pub mod key;
+mod range;
 pub mod rows;
 pub mod store;
 mod walk;

@@ -2,6 +2,8 @@
 //!
 //! Latches are held for bounded work only. Whoever takes several takes them in rising order of their number.
 
+pub(super) mod range;
+
 use super::hash::{Shard, FILL};
 use super::key::{Key, KeyBytes};
 use super::rows::Rows;

@@ -11,14 +11,17 @@
 //! No function here recurses on the depth of a term.
 
 pub mod atom;
+mod form;
 pub mod key;
 pub mod order;
+pub mod range;
 mod read;
 pub mod record;
 mod same;
 pub mod tag;
 mod write;
 
+pub use form::len as form_len;
 pub use read::{int, read, skip, Elements, Ident, Term};
 pub use record::{Attached, Record};
 pub use same::{canonical_zero, same};

@@ -4,15 +4,18 @@
 //! the caller waits as told by [`Txn::wait`] and calls the same operation again; all an operation does before its last
 //! step is take locks, which are then held already.
 
+mod gather;
 mod grow;
 mod held;
 pub mod lock;
 pub mod open;
 pub mod overlay;
+pub mod plan;
 pub mod scan;
 pub mod walk;
 mod write_set;
 
+pub use gather::Source;
 pub use held::TableRef;
 pub use open::OpenTable;
 pub use scan::{Plan, Scan};

@@ -154,6 +154,12 @@ impl Overlay {
         None
     }
 
+    /// The first changed key of an ordered_set from these bytes on.
+    pub fn key_from(&self, table: &OpenTable, low: &[u8]) -> Option<Key> {
+        let sets = self.layers.iter().filter_map(|l| l.of(table));
+        sets.filter_map(|set| set.ordered_from(low)).min_by(|a, b| a.bytes.cmp(&b.bytes)).cloned()
+    }
+
     /// The changed key of an ordered_set before this one.
     pub fn key_before(&self, table: &OpenTable, before: Option<&Key>) -> Option<Key> {
         let sets = self.layers.iter().filter_map(|l| l.of(table));

@@ -1,27 +1,42 @@
-//! Visiting rows in steps: by key, by index value, or all of them, committed rows and write set merged.
+//! Visiting rows in steps: some keys, ranges of keys, by index, or all of them, committed rows and write set merged.
 //!
 //! A scan holds no latch between steps, so each step can be as short as the scheduler wants. What keeps phantoms out is the lock its
-//! transaction has taken for the plan.
+//! transaction has taken for the plan. Rows of an ordered_set come in key order whatever the plan.
 
+use super::gather::{Gather, Source};
 use super::open::OpenTable;
 use super::overlay::Overlay;
 use crate::table::{Cursor, Key, KeyBytes};
+use crate::term::range::Range;
 use crate::term::Record;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Keys of an index whose rows are fetched ahead together.
+/// Keys whose rows are fetched ahead together.
 const BATCH: usize = 16;
 
-/// How to find the rows.
+/// How to find the rows. What is visited is more than what matches: the visitor looks at each row.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// The rows of one key.
-    Key(Key),
-    /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field.
-    Index { field: usize, form: Vec<u8> },
+    /// There are none.
+    Nothing,
+    /// The rows of these keys; rising in an ordered_set, each once.
+    Keys(Arc<[Key]>),
+    /// Ranges of an ordered_set, rising and disjoint.
+    KeyRanges(Arc<[Range]>),
+    /// Rows whose field is in ranges of ordered forms, rising and disjoint, where each key is found once and the order is free: one
+    /// value, or any ranges in a set. `values`: each range is one value, not more.
+    Index { field: usize, ranges: Arc<[Range]>, values: bool },
+    /// The keys of all sources first, then the rows of each once, in the order of the keys.
+    Gather(Arc<[Source]>),
     /// Every row.
     All,
+}
+
+impl Plan {
+    /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field.
+    pub fn of_value(field: usize, form: Vec<u8>) -> Plan {
+        Plan::Index { field, ranges: [Range::of(form)].into(), values: true }
+    }
 }
 
 /// A scan and where it is.
@@ -34,20 +49,33 @@ pub struct Scan {
 
 #[derive(Clone)]
 enum Place {
-    /// In the committed rows of a hash table or tree.
+    /// In a list of keys.
+    Key(usize),
+    /// In a range of an ordered_set, after this key.
+    Range(usize, Option<KeyBytes>),
+    /// In the committed rows of a hash table.
     Base(Cursor),
-    /// In the index, after this key.
-    Index(Option<KeyBytes>),
-    /// In keys that only the write set has, after this one.
+    /// In a range of an index, after this entry.
+    Index(usize, Option<Vec<u8>>),
+    Gather(Box<Gather>),
+    /// In keys of the write set that were not met before, after this one.
     Added(Option<Key>),
     Done,
 }
 
 impl Scan {
     pub fn new(open: Arc<OpenTable>, plan: Plan) -> Scan {
+        let plan = match plan {
+            Plan::All if open.table.is_ordered() => Plan::KeyRanges([Range::all()].into()),
+            plan => plan,
+        };
         let place = match plan {
-            Plan::Index { .. } => Place::Index(None),
-            _ => Place::Base(Cursor::Start),
+            Plan::Nothing => Place::Done,
+            Plan::Keys(_) => Place::Key(0),
+            Plan::KeyRanges(_) => Place::Range(0, None),
+            Plan::Index { .. } => Place::Index(0, None),
+            Plan::Gather(_) => Place::Gather(Box::default()),
+            Plan::All => Place::Base(Cursor::Start),
         };
         Scan { open, plan, place }
     }
@@ -62,18 +90,34 @@ impl Scan {
         let open = self.open.clone();
         let overlay = overlay.filter(|o| !o.untouched(&open));
         match (&self.plan, &mut self.place) {
-            (_, Place::Done) => {}
-            (Plan::Key(key), _) => {
-                match overlay {
-                    Some(overlay) => visit(&overlay.over(&open, key, &open.table.rows(key))),
-                    None => open.table.look(key, visit),
+            (Plan::Keys(keys), Place::Key(at)) => {
+                let end = keys.len().min(*at + max);
+                look(&open, overlay, &keys[*at..end], visit);
+                *at = end;
+                if end == keys.len() {
+                    self.place = Place::Done;
                 }
-                self.place = Place::Done;
+            }
+            (Plan::KeyRanges(ranges), Place::Range(at, after)) => {
+                let Some(range) = ranges.get(*at) else { return self.place = Place::Done };
+                let last = match overlay {
+                    None => open.table.scan_range(range, after.as_deref(), max, |_, rows| visit(rows)),
+                    Some(overlay) => {
+                        let mut base = Vec::new();
+                        let last = open.table.scan_range(range, after.as_deref(), max, |key, rows| {
+                            base.extend(rows.iter().map(|row| (key.clone(), Some(row.clone()))))
+                        });
+                        merge(&open, overlay, range, after.as_ref(), Batch { base, last, max }, visit)
+                    }
+                };
+                match last {
+                    Some(last) => *after = Some(last),
+                    None => (*at, *after) = (*at + 1, None),
+                }
             }
             (Plan::All, Place::Base(cursor)) => {
                 match overlay {
                     None => open.table.scan(cursor, max, visit),
-                    Some(overlay) if open.table.is_ordered() => return self.ordered_step(overlay, max, visit),
                     Some(overlay) => {
                         // Rows are looked up again outside the latch only when the write set has their key.
                         open.table.scan(cursor, max, |rows| {
@@ -90,32 +134,49 @@ impl Scan {
                     self.place = if overlay.is_some() { Place::Added(None) } else { Place::Done };
                 }
             }
-            (Plan::Index { field, form }, Place::Index(after)) => {
-                let Some(index) = open.table.index(*field) else { return self.place = Place::Done };
-                let keys = index.keys(form, after.as_deref(), max);
-                let end = keys.len() < max;
-                // Rows lie all over the memory: what will be read is fetched ahead.
-                for batch in keys.chunks(BATCH) {
-                    let batch: SmallVec<[Key; BATCH]> = batch.iter().map(|bytes| Key::of(bytes.clone())).collect();
-                    batch.iter().for_each(|key| open.table.prefetch(key));
-                    batch.iter().for_each(|key| open.table.prefetch_rows(key));
-                    for key in batch.iter().filter(|key| !overlay.is_some_and(|o| o.touches(&open, key))) {
-                        open.table.look(key, &mut *visit);
+            (Plan::Index { field, ranges, .. }, Place::Index(at, after)) => {
+                let (Some(index), Some(range)) = (open.table.index(*field), ranges.get(*at)) else {
+                    let merged = overlay.is_none() || open.table.is_ordered();
+                    return self.place = if merged { Place::Done } else { Place::Added(None) };
+                };
+                let mut keys: Vec<KeyBytes> = Vec::new();
+                let mut last = index.keys_in(range, after.as_deref(), max, |key| keys.push(key));
+                match overlay.filter(|_| open.table.is_ordered()) {
+                    Some(overlay) => {
+                        // One value: its entries are in the order of the keys, and the key is what follows the value.
+                        let value = range.low.len();
+                        let key_of = |entry: &Vec<u8>| KeyBytes::from_slice(&entry[value..]);
+                        let (from, more) = (after.as_ref().map(key_of), last.as_ref().map(key_of));
+                        let base = keys.into_iter().map(|key| (key, None)).collect();
+                        let met = merge(&open, overlay, &Range::all(), from.as_ref(), Batch { base, last: more, max }, visit);
+                        last = met.map(|key| [&range.low, &key[..]].concat());
+                    }
+                    None => {
+                        let keys: Vec<Key> = keys.into_iter().map(Key::of).collect();
+                        look(&open, overlay, &keys, visit);
                     }
                 }
-                *after = keys.into_iter().next_back();
-                if end {
-                    self.place = if overlay.is_some() { Place::Added(None) } else { Place::Done };
+                match last {
+                    Some(last) => *after = Some(last),
+                    None => (*at, *after) = (*at + 1, None),
+                }
+            }
+            (Plan::Gather(sources), Place::Gather(gather)) => {
+                if !gather.is_complete() {
+                    return gather.gather(sources, &open, overlay, max);
+                }
+                let keys: Vec<Key> = std::iter::from_fn(|| gather.next()).take(max).map(Key::of).collect();
+                look(&open, overlay, &keys, visit);
+                if keys.len() < max {
+                    self.place = Place::Done;
                 }
             }
             (plan, Place::Added(after)) => {
-                let by_index = matches!(plan, Plan::Index { .. });
                 let Some(overlay) = overlay else { return self.place = Place::Done };
                 for _ in 0..max {
                     let Some(key) = overlay.key_after(&open, after.as_ref()) else { return self.place = Place::Done };
                     let committed = open.table.rows(&key);
-                    // A full scan has visited the keys that are committed; an index scan left every touched key for here.
-                    if by_index || committed.is_empty() {
+                    if !was_met(plan, &open, &committed) {
                         visit(&overlay.over(&open, &key, &committed));
                     }
                     *after = Some(key);
@@ -124,38 +185,89 @@ impl Scan {
             _ => self.place = Place::Done,
         }
     }
+}
 
-    /// One step through an ordered_set: rows of tree and write set in one order.
-    fn ordered_step(&mut self, overlay: &Overlay, max: usize, visit: &mut dyn FnMut(&[Record])) {
-        let Place::Base(cursor) = &mut self.place else { return };
-        let from = match cursor {
-            Cursor::After(key) => Some(Key::of(key.clone())),
-            _ => None,
-        };
-        let table = &self.open.table;
-        let mut base: Vec<(KeyBytes, Record)> = Vec::with_capacity(max);
-        table.scan(cursor, max, |rows| base.push((table.key_of(&rows[0]).bytes, rows[0].clone())));
-        // The write set is merged up to the last key seen, or to its end when the tree has ended.
-        let end = match cursor {
-            Cursor::After(last) => Some(last.clone()),
-            _ => None,
-        };
-        let mut base = base.into_iter().peekable();
-        let mut after = from;
-        loop {
-            let changed = overlay.key_after(&self.open, after.as_ref());
-            let changed = changed.filter(|k| end.as_ref().is_none_or(|end| k.bytes <= *end));
-            let limit = changed.as_ref().map(|k| &k.bytes);
-            while let Some((_, record)) = base.next_if(|(k, _)| limit.is_none_or(|l| k < l)) {
-                visit(&[record]);
+/// Has the scan come by these committed rows?
+fn was_met(plan: &Plan, open: &OpenTable, committed: &[Record]) -> bool {
+    match plan {
+        Plan::Index { field, ranges, .. } => open.table.index(*field).is_some_and(|index| {
+            committed.iter().any(|row| {
+                let form = index.value(row);
+                ranges.iter().any(|range| range.contains(&form))
+            })
+        }),
+        _ => !committed.is_empty(),
+    }
+}
+
+/// Visits the rows of keys, in their order. Rows lie all over the memory: what will be read is fetched ahead.
+fn look(open: &OpenTable, overlay: Option<&Overlay>, keys: &[Key], visit: &mut dyn FnMut(&[Record])) {
+    for batch in keys.chunks(BATCH) {
+        batch.iter().for_each(|key| open.table.prefetch(key));
+        batch.iter().for_each(|key| open.table.prefetch_rows(key));
+        for key in batch {
+            match overlay.filter(|overlay| overlay.touches(open, key)) {
+                Some(overlay) => visit(&overlay.over(open, key, &open.table.rows(key))),
+                None => open.table.look(key, &mut *visit),
             }
-            let Some(key) = changed else { break };
-            let committed = base.next_if(|(k, _)| *k == key.bytes).map(|(_, r)| r);
-            visit(&overlay.over(&self.open, &key, committed.as_slice()));
-            after = Some(key);
         }
-        if *cursor == Cursor::End {
-            self.place = Place::Done;
+    }
+}
+
+/// Committed keys of an ordered_set in order, with their row where it is at hand; `last` if there may be more after them.
+struct Batch {
+    base: Vec<(KeyBytes, Option<Record>)>,
+    last: Option<KeyBytes>,
+    max: usize,
+}
+
+/// Visits committed keys and those of the write set in one order, from `after` or the low end of the range on; answers where to go on.
+fn merge(
+    open: &OpenTable,
+    overlay: &Overlay,
+    range: &Range,
+    after: Option<&KeyBytes>,
+    batch: Batch,
+    visit: &mut dyn FnMut(&[Record]),
+) -> Option<KeyBytes> {
+    // The write set is merged up to the last key seen, or to the end of the range when the committed keys have ended.
+    let Batch { base, last: end, max } = batch;
+    let within = |key: &Key| range.below_end(&key.bytes) && end.as_ref().is_none_or(|end| key.bytes <= *end);
+    let mut changed = match after {
+        Some(key) => overlay.key_after(open, Some(&Key::of(key.clone()))),
+        None => overlay.key_from(open, &range.low),
+    };
+    changed = changed.filter(within);
+    let mut base = base.into_iter().peekable();
+    let mut last = None;
+    for _ in 0..max {
+        let (key, row, ours) = match (&changed, base.peek()) {
+            (None, None) => return end,
+            (Some(key), Some((committed, _))) if key.bytes > *committed => (None, base.next(), false),
+            (Some(key), Some((committed, _))) if key.bytes == *committed => (Some(key.clone()), base.next(), true),
+            (Some(key), _) => (Some(key.clone()), None, true),
+            (None, Some(_)) => (None, base.next(), false),
+        };
+        match (key, row) {
+            (Some(key), _) if ours => {
+                visit(&overlay.over(open, &key, &open.table.rows(&key)));
+                changed = overlay.key_after(open, Some(&key)).filter(within);
+                last = Some(key.bytes);
+            }
+            (_, Some((key, Some(row)))) => {
+                visit(&[row]);
+                last = Some(key);
+            }
+            (_, Some((key, None))) => {
+                open.table.look(&Key::of(key.clone()), &mut *visit);
+                last = Some(key);
+            }
+            _ => {}
         }
+    }
+    if changed.is_none() && base.peek().is_none() {
+        end
+    } else {
+        last
     }
 }

@@ -116,6 +116,15 @@ impl WriteSet {
         tree.range::<KeyBytes, _>((from, Bound::Unbounded)).next().and_then(|(_, at)| self.list.get(*at)).map(|(key, _)| key)
     }
 
+    /// The first key of an ordered_set from these bytes on.
+    pub fn ordered_from(&self, low: &[u8]) -> Option<&Key> {
+        let Places::Tree(tree) = &self.places else { return None };
+        tree.range::<[u8], _>((Bound::Included(low), Bound::Unbounded))
+            .next()
+            .and_then(|(_, at)| self.list.get(*at))
+            .map(|(key, _)| key)
+    }
+
     /// The next smaller key of an ordered_set, or the last.
     pub fn ordered_before(&self, before: Option<&Key>) -> Option<&Key> {
         let Places::Tree(tree) = &self.places else { return None };

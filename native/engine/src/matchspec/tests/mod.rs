@@ -1,3 +1,4 @@
+mod bounds;
 mod ets;
 mod reference;
 mod text;
@@ -53,27 +54,6 @@ fn outcomes() {
     assert!(program("[{{x,'_','_'},[],[a]}]", 3).expect("a good spec").never());
     assert!(program("[]", 3).expect("a good spec").never());
     assert_eq!(run("[{'_',[],[{{{self},{node}}}]}]", "{r,1}").map(|b| b[3]), Some(crate::term::tag::PID));
-}
-
-#[test]
-fn bounds() {
-    let bound = |spec: &str| program(spec, 4).expect("a good spec");
-    assert_eq!(bound("[{{r,1,'_','_'},[],[a]}]").bound_key(), Some(flat("1")));
-    assert_eq!(bound("[{{'_',{a,b},'_','_'},[],[a]}]").bound_key(), Some(flat("{a,b}")));
-    assert_eq!(bound("[{{'_',{a,'_'},'_','_'},[],[a]}]").bound_key(), None);
-    assert_eq!(bound("[{{'_','$1','_','_'},[],[a]}]").bound_key(), None);
-    assert_eq!(bound("[{'_',[],[a]}]").bound_key(), None);
-    assert_eq!(bound("[{{'_',1,'_','_'},[],[a]},{{'_',2,'_','_'},[],[a]}]").bound_key(), None);
-    let two = bound("[{{'_',1,'_','_'},[],[a]},{{'_',2,'_','_'},[],[a]}]");
-    assert_eq!(two.bound_keys(), Some(vec![&flat("1")[..], &flat("2")[..]]));
-    assert_eq!(bound("[{{'_',1,'_','_'},[],[a]},{'_',[],[a]}]").bound_keys(), None);
-    // A clause that cannot match binds nothing and opens nothing, but for a map as key.
-    assert_eq!(bound("[{{'_',1,'_','_'},[],[a]},{{x,2,'_','_'},[],[a]}]").bound_key(), Some(flat("1")));
-    assert_eq!(bound("[{{'_',#{},'_','_'},[],[a]}]").bound_key(), Some(flat("#{}")));
-    assert_eq!(bound("[{{'_',#{},'_','_'},[],[a]},{{x,'_'},[],[a]}]").bound_key(), None);
-    let fields = bound("[{{'_','_',x,#{a => 1}},[],[a]}]");
-    assert_eq!(fields.bound_field(1), Some(flat("x")));
-    assert_eq!((fields.bound_field(0), fields.bound_field(2)), (None, None));
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn data() -> impl Strategy<Value = Value> {
+pub fn data() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Tuple),

@@ -1,0 +1,54 @@
+//! Ranges of keys and index values, as a planner counts and a scan visits them.
+
+use super::key::KeyBytes;
+use super::{Cursor, Table};
+use crate::term::range::Range;
+use crate::term::Record;
+
+/// Rows looked at for an estimate.
+const SAMPLE: usize = 256;
+/// Parts of a hash table that the sample comes from.
+const SAMPLED_PARTS: usize = 4;
+
+impl Table {
+    /// Visits up to `max` keys of a range of an ordered_set in order; answers the last one if there may be more.
+    pub fn scan_range(
+        &self,
+        range: &Range,
+        after: Option<&[u8]>,
+        max: usize,
+        f: impl FnMut(&KeyBytes, &[Record]),
+    ) -> Option<KeyBytes> {
+        self.store.scan_range(range, after, max, f)
+    }
+
+    /// Keys in ranges of an ordered_set, counted up to `max`.
+    pub fn count_keys(&self, ranges: &[Range], max: usize) -> usize {
+        ranges.iter().fold(0, |sum, range| if sum < max { sum + self.store.count_range(range, max - sum) } else { sum })
+    }
+
+    /// Entries of an index in ranges, counted up to `max`.
+    pub fn count_values(&self, field: usize, ranges: &[Range], max: usize) -> usize {
+        let Some(index) = self.index(field) else { return 0 };
+        ranges.iter().fold(0, |sum, range| if sum < max { sum + index.count_range(range, max - sum) } else { sum })
+    }
+
+    /// About how many rows of a hash table have a value of an indexed field in the ranges, by a sample: rows lie there by hash, so
+    /// those that come first are as good as any. An ordered_set has no such sample.
+    pub fn guess_values(&self, field: usize, ranges: &[Range]) -> Option<usize> {
+        let index = self.index(field).filter(|_| !self.is_ordered())?;
+        let (mut seen, mut within) = (0, 0);
+        for part in 0..SAMPLED_PARTS {
+            let mut cursor = Cursor::Place((part * self.store.parts() / SAMPLED_PARTS) as u32, 0);
+            self.scan(&mut cursor, SAMPLE / SAMPLED_PARTS, |rows| {
+                for row in rows.iter().take(SAMPLED_PARTS) {
+                    let form = index.value(row);
+                    seen += 1;
+                    within += usize::from(ranges.iter().any(|range| range.contains(&form)));
+                }
+            });
+        }
+        // None of the sample is no proof that there is none.
+        (seen > 0).then(|| (self.size() as f64 * (within as f64 + 0.5) / (seen as f64 + 1.0)) as usize)
+    }
+}

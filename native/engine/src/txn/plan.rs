@@ -1,0 +1,308 @@
+//! Choosing how to find the rows of a match spec, and the locks that go with it.
+//!
+//! Every path visits at least the records that match, and the program runs on each: a choice decides about time only. Paths are compared by the
+//! number of rows they visit, which is counted, not guessed, as long as counting costs little beside the visit.
+
+use super::gather::Source;
+use super::held::TableRef;
+use super::scan::Plan;
+use super::{LockKind, Stop, Txn};
+use crate::db::Db;
+use crate::matchspec::{may_hold_zero, Alternative, Interval, Program};
+use crate::table::{Key, Kind, Table};
+use crate::term::range::Range;
+
+/// Rows are counted up to here: about a tenth of a millisecond.
+const COUNTED: usize = 16 * 1024;
+/// Up to so many keys are looked up without another thought.
+const FEW_KEYS: usize = 8;
+/// What the visit of a row found by key or index costs, in rows of a scan.
+const LOOK: usize = 4;
+/// A search that finds no more than these is preferred to a scan of any table: what it locks is less.
+const FEW_ROWS: usize = 256;
+/// Alternatives for which a path is looked for one by one.
+const MAX_UNION: usize = 64;
+/// More records or values than these are locked as the whole table.
+const LOCKED_KEYS: usize = 64;
+const LOCKED_VALUES: usize = 8;
+
+/// What leads to the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Nothing,
+    Keys,
+    KeyRanges,
+    /// Of this field: values.
+    Index(usize),
+    IndexRanges(usize),
+    /// Several of these.
+    Union,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    Exact(usize),
+    /// By a sample.
+    About(usize),
+    MoreThan(usize),
+}
+
+/// A way, and what bounds it: intervals by field.
+#[derive(Clone, Debug)]
+pub struct Path {
+    pub way: Way,
+    pub plan: Plan,
+    pub bounds: Vec<(usize, Vec<Interval>)>,
+}
+
+impl Path {
+    fn all() -> Path {
+        Path { way: Way::All, plan: Plan::All, bounds: Vec::new() }
+    }
+
+    /// Rows that it visits, counted up to `max`.
+    fn count(&self, table: &Table, max: usize) -> usize {
+        match &self.plan {
+            Plan::Nothing => 0,
+            Plan::Keys(keys) => keys.len(),
+            Plan::KeyRanges(ranges) => table.count_keys(ranges, max),
+            Plan::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
+            Plan::Gather(sources) => sources.iter().map(|source| count_source(source, table, max)).sum(),
+            Plan::All => table.size(),
+        }
+    }
+
+    /// Rows that it visits, in terms of a scan's.
+    fn cost(&self, rows: usize) -> usize {
+        match self.plan {
+            Plan::KeyRanges(_) | Plan::All => rows,
+            _ => rows.saturating_mul(LOOK),
+        }
+    }
+
+    fn guess(&self, table: &Table) -> Option<usize> {
+        match &self.plan {
+            Plan::Index { field, ranges, .. } => table.guess_values(*field, ranges),
+            Plan::Gather(sources) => sources.iter().map(|source| guess_source(source, table)).sum(),
+            _ => None,
+        }
+    }
+
+    /// How many rows it visits, for people.
+    pub fn rows(&self, table: &Table) -> Count {
+        if matches!(self.plan, Plan::All) {
+            return Count::Exact(table.size());
+        }
+        match self.count(table, COUNTED + 1) {
+            many if many > COUNTED => self.guess(table).map_or(Count::MoreThan(COUNTED), Count::About),
+            few => Count::Exact(few),
+        }
+    }
+}
+
+fn count_source(source: &Source, table: &Table, max: usize) -> usize {
+    match source {
+        Source::Keys(keys) => keys.len(),
+        Source::KeyRanges(ranges) => table.count_keys(ranges, max),
+        Source::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
+    }
+}
+
+fn guess_source(source: &Source, table: &Table) -> Option<usize> {
+    match source {
+        Source::Keys(keys) => Some(keys.len()),
+        Source::Index { field, ranges, .. } => table.guess_values(*field, ranges),
+        Source::KeyRanges(_) => None,
+    }
+}
+
+/// Every way to the rows of a spec, the scan of the whole table last.
+pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
+    let alternatives = program.alternatives();
+    if alternatives.is_empty() {
+        return vec![Path { way: Way::Nothing, plan: Plan::Nothing, bounds: Vec::new() }, Path::all()];
+    }
+    let mut paths = single(program, table, &alternatives);
+    if alternatives.len() > 1 && alternatives.len() <= MAX_UNION {
+        paths.extend(union(program, table, &alternatives));
+    }
+    paths.push(Path::all());
+    paths
+}
+
+/// The cheapest way.
+pub fn choose(program: &Program, table: &Table) -> Path {
+    let mut paths = paths(program, table);
+    paths.swap_remove(cheapest(&paths, table))
+}
+
+/// Its place in the list.
+pub fn cheapest(paths: &[Path], table: &Table) -> usize {
+    let scan = paths.len() - 1;
+    match paths {
+        [only, rest @ ..] => match (&only.plan, rest.len()) {
+            (Plan::Nothing, _) | (Plan::All, _) | (Plan::KeyRanges(_), 1) => return 0,
+            (Plan::Keys(keys), _) if keys.len() <= FEW_KEYS => return 0,
+            _ => {}
+        },
+        [] => return 0,
+    }
+    let size = table.size();
+    // Counted in growing steps, so that the work goes by the smallest of them.
+    let mut limit = 64;
+    loop {
+        let counted = paths[..scan].iter().enumerate().filter_map(|(i, path)| {
+            let rows = path.count(table, limit + 1);
+            (rows <= limit).then(|| (path.cost(rows), i))
+        });
+        if let Some((cost, best)) = counted.min() {
+            return if cost <= size.max(FEW_ROWS * LOOK) { best } else { or_ranges(paths, scan) };
+        }
+        if limit >= COUNTED || limit >= size {
+            break;
+        }
+        limit *= 8;
+    }
+    let guessed = paths[..scan].iter().enumerate().filter_map(|(i, path)| Some((path.cost(path.guess(table)?), i)));
+    match guessed.min() {
+        Some((cost, best)) if cost < size => best,
+        _ => or_ranges(paths, scan),
+    }
+}
+
+/// A part of an ordered_set is never worse than all of it.
+fn or_ranges(paths: &[Path], scan: usize) -> usize {
+    paths.iter().position(|path| path.way == Way::KeyRanges).unwrap_or(scan)
+}
+
+/// Ways that hold for all alternatives at once: by key, and by each index.
+fn single(program: &Program, table: &Table, alternatives: &[Alternative]) -> Vec<Path> {
+    let mut paths = Vec::new();
+    if let Some(bounds) = program.ranges(alternatives, 0) {
+        paths.extend(by_key(program, table, bounds));
+    }
+    for index in table.indexes() {
+        if let Some(bounds) = program.ranges(alternatives, index.field) {
+            paths.push(by_index(table, index.field, bounds));
+        }
+    }
+    paths
+}
+
+fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Path> {
+    let points = bounds.iter().all(|interval| interval.value().is_some());
+    let (way, plan) = if table.is_ordered() && points {
+        let keys = bounds.iter().map(|interval| Key::of(interval.range.low.as_slice().into()));
+        (Way::Keys, Plan::Keys(keys.collect()))
+    } else if table.is_ordered() {
+        (Way::KeyRanges, Plan::KeyRanges(ranges(&bounds).into()))
+    } else {
+        let flat = program.keys(&bounds)?;
+        let mut keys: Vec<Key> = flat.iter().map(|flat| Key::exact(flat, may_hold_zero(flat))).collect();
+        if keys.len() > 1 {
+            keys.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
+            keys.dedup();
+        }
+        (Way::Keys, Plan::Keys(keys.into()))
+    };
+    Some(Path { way, plan, bounds: vec![(0, bounds)] })
+}
+
+fn by_index(table: &Table, field: usize, bounds: Vec<Interval>) -> Path {
+    let values = bounds.iter().all(|interval| interval.value().is_some());
+    let ranges = ranges(&bounds);
+    let one_by_one = (values && ranges.len() == 1) || table.kind() == Kind::Set;
+    let plan = if one_by_one {
+        Plan::Index { field, ranges: ranges.into(), values }
+    } else {
+        Plan::Gather([Source::Index { field, ranges, values }].into())
+    };
+    Path { way: if values { Way::Index(field) } else { Way::IndexRanges(field) }, plan, bounds: vec![(field, bounds)] }
+}
+
+fn ranges(bounds: &[Interval]) -> Vec<Range> {
+    bounds.iter().map(|interval| interval.range.clone()).collect()
+}
+
+/// The best way of each alternative, if each has one.
+fn union(program: &Program, table: &Table, alternatives: &[Alternative]) -> Option<Path> {
+    let (mut sources, mut bounds) = (Vec::new(), Vec::new());
+    for alternative in alternatives.chunks(1) {
+        let mut paths = single(program, table, alternative);
+        paths.push(Path::all());
+        let best = paths.swap_remove(cheapest(&paths, table));
+        sources.push(match best.plan {
+            Plan::Keys(keys) => Source::Keys(keys.to_vec()),
+            Plan::KeyRanges(ranges) => Source::KeyRanges(ranges.to_vec()),
+            Plan::Index { field, ranges, values } => Source::Index { field, ranges: ranges.to_vec(), values },
+            Plan::Gather(parts) => match &parts[..] {
+                [one] => one.clone(),
+                _ => return None,
+            },
+            Plan::Nothing | Plan::All => return None,
+        });
+        bounds.extend(best.bounds);
+    }
+    Some(Path { way: Way::Union, plan: Plan::Gather(sources.into()), bounds })
+}
+
+/// What a plan locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covers {
+    Nothing,
+    /// Records, and values of indexes with the records that have them.
+    Parts,
+    Table,
+}
+
+impl Plan {
+    pub fn covers(&self, kind: LockKind) -> Covers {
+        let parts = match self {
+            Plan::Nothing => return Covers::Nothing,
+            Plan::Keys(keys) => keys.len() <= LOCKED_KEYS,
+            // A write lock on a value there is not: what has the value is the writer's to change, and what comes to it as well.
+            Plan::Index { ranges, values, .. } => *values && ranges.len() <= LOCKED_VALUES && kind == LockKind::Read,
+            Plan::Gather(sources) => {
+                let count = |source: &Source| match source {
+                    Source::Keys(keys) => (keys.len() <= LOCKED_KEYS).then_some(0),
+                    Source::Index { ranges, values: true, .. } if kind == LockKind::Read => Some(ranges.len()),
+                    _ => None,
+                };
+                sources.iter().map(count).sum::<Option<usize>>().is_some_and(|values| values <= LOCKED_VALUES)
+            }
+            Plan::KeyRanges(_) | Plan::All => false,
+        };
+        if parts {
+            Covers::Parts
+        } else {
+            Covers::Table
+        }
+    }
+}
+
+impl Txn {
+    /// Takes the locks that keep phantoms out of a plan: a key locks its record, whether it is there or not, a value of an index itself and
+    /// the records that have it, everything else the table.
+    pub fn lock_plan(&mut self, db: &Db, table: TableRef, plan: &Plan, kind: LockKind) -> Result<(), Stop> {
+        match plan.covers(kind) {
+            Covers::Nothing => return Ok(()),
+            Covers::Table => return self.lock_table(table, kind),
+            Covers::Parts => {}
+        }
+        match plan {
+            Plan::Keys(keys) => keys.iter().try_for_each(|key| self.lock_record(db, table, key.hash, kind)),
+            Plan::Index { field, ranges, .. } => {
+                ranges.iter().try_for_each(|range| self.lock_value(db, table, *field, &range.low))
+            }
+            Plan::Gather(sources) => sources.iter().try_for_each(|source| match source {
+                Source::Keys(keys) => keys.iter().try_for_each(|key| self.lock_record(db, table, key.hash, kind)),
+                Source::Index { field, ranges, .. } => {
+                    ranges.iter().try_for_each(|range| self.lock_value(db, table, *field, &range.low))
+                }
+                Source::KeyRanges(_) => self.lock_table(table, kind),
+            }),
+            Plan::Nothing | Plan::KeyRanges(_) | Plan::All => self.lock_table(table, kind),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a search would do, in terms that Elixir makes readable, and what it did.
+
+use crate::border::{name, with_scratch, Call, DB};
+use crate::select::{best, parse, search, Spec, Want};
+use crate::term::{decode, RawTerm};
+use crate::{atoms, nif};
+use remnesia_engine::matchspec::{Interval, Prefix};
+use remnesia_engine::txn::plan::{self, Count, Covers, Path, Way};
+use remnesia_engine::txn::LockKind;
+
+fn literal(call: &Call, spec: &Spec, literal: usize) -> RawTerm {
+    decode(call.env, spec.program.shown(literal), &[spec.program.attached().map(|a| &**a), None])
+}
+
+/// `{prefix, from, to}`: `nil` or `{size, [first elements]}`, `nil` or `{value, inclusive}`.
+fn interval(call: &Call, spec: &Spec, interval: &Interval) -> RawTerm {
+    let end = |end: Option<remnesia_engine::matchspec::End>| match end {
+        None => atoms::nil(),
+        Some(end) => {
+            let inclusive = if end.inclusive { atoms::true_() } else { atoms::false_() };
+            call.tuple(&[literal(call, spec, end.literal), inclusive])
+        }
+    };
+    let prefix = match &interval.prefix {
+        None => atoms::nil(),
+        Some(Prefix { literals, elements }) => {
+            let first: Vec<_> = literals.iter().map(|&l| literal(call, spec, l)).collect();
+            call.tuple(&[call.int(*elements as i64), call.list(&first)])
+        }
+    };
+    call.tuple(&[prefix, end(interval.from), end(interval.to)])
+}
+
+/// Positions are those of the record tuple, as in `table_create`.
+fn position(call: &Call, field: usize) -> RawTerm {
+    call.int(field as i64 + 2)
+}
+
+fn way(call: &Call, way: Way) -> RawTerm {
+    match way {
+        Way::Nothing => atoms::nothing(),
+        Way::Keys => atoms::key(),
+        Way::KeyRanges => atoms::key_range(),
+        Way::Index(field) => call.tuple(&[atoms::index(), position(call, field)]),
+        Way::IndexRanges(field) => call.tuple(&[atoms::index_range(), position(call, field)]),
+        Way::Union => atoms::union(),
+        Way::All => atoms::scan(),
+    }
+}
+
+fn count(call: &Call, count: Count) -> RawTerm {
+    let (kind, rows) = match count {
+        Count::Exact(rows) => (atoms::exact(), rows),
+        Count::About(rows) => (atoms::about(), rows),
+        Count::MoreThan(rows) => (atoms::more_than(), rows),
+    };
+    call.tuple(&[kind, call.int(rows as i64)])
+}
+
+nif!(
+    /// Of the best plan its way, bounds, locks and rows; then all ways with their rows; then the positions that every way to fulfil
+    /// the spec bounds. Work: counting up to a bound per way.
+    select_plan,
+    |call, [table, spec]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let open = DB.sound(&name)?;
+        let spec = parse(call, scratch, *spec, &open.table, *table)?;
+        let paths = plan::paths(&spec.program, &open.table);
+        let best = &paths[plan::cheapest(&paths, &open.table)];
+        let bounds = |path: &Path| {
+            let of_field = |(field, intervals): &(usize, Vec<Interval>)| {
+                let intervals: Vec<_> = intervals.iter().map(|i| interval(call, &spec, i)).collect();
+                call.tuple(&[position(call, *field), call.list(&intervals)])
+            };
+            call.list(&path.bounds.iter().map(of_field).collect::<Vec<_>>())
+        };
+        let locks = match best.plan.covers(LockKind::Read) {
+            Covers::Nothing => atoms::nothing(),
+            Covers::Parts => atoms::record(),
+            Covers::Table => atoms::table(),
+        };
+        let others: Vec<_> = paths.iter().map(|p| call.tuple(&[way(call, p.way), count(call, p.rows(&open.table))])).collect();
+        let fields = open.table.definition.arity - 1;
+        let bounded = spec.program.bounded_fields(&spec.program.alternatives(), fields);
+        let bounded: Vec<_> = bounded.into_iter().map(|field| position(call, field)).collect();
+        let rows = count(call, best.rows(&open.table));
+        Ok(call.tuple(&[way(call, best.way), bounds(best), locks, rows, call.list(&others), call.list(&bounded)]))
+    })
+);
+
+nif!(
+    /// Rows visited and rows that match, in slices as `select`: the list is `[{visited, matched}]` at the end.
+    select_count,
+    |call, [ctx, table, spec, kind]| {
+        let want = |spec| Want::Count { spec, visited: 0, matched: 0 };
+        search(call, [*ctx, *table, *spec], call.kind(*kind)?, 0, best, want)
+    }
+);
