@@ -9,7 +9,7 @@ defmodule Remnesia.Engine do
   # this module the one place that chooses; until then a call costs one jump.
 
   alias Remnesia.Engine.{Local, Reason, Report}
-  alias Remnesia.Engine.Local.{Dirty, Info, Schema}
+  alias Remnesia.Engine.Local.{Dirty, Explain, Info, Schema}
 
   @type table :: atom
   @type lock :: :read | :write | :sticky_write
@@ -93,6 +93,12 @@ defmodule Remnesia.Engine do
   def dirty_update_counter(table, key, increment), do: Dirty.update_counter(table, key, increment)
   def dirty_select(table, spec), do: Dirty.select(table, spec)
   def dirty_all_keys(table), do: Dirty.all_keys(table)
+
+  # --- what a search does; with or without a transaction ---
+
+  def explain(table, spec), do: Explain.plan(table, spec)
+  def analyze(table, spec), do: Explain.run(table, spec)
+  def test_spec(record, spec), do: Explain.test(record, spec)
 
   # --- schema ---
 

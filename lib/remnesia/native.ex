@@ -75,6 +75,7 @@ defmodule Remnesia.Native do
   def select(_ctx, _name, _spec, _kind, _limit), do: stub()
   def select_next(_ctx, _continuation), do: stub()
   def select_plan(_name, _spec), do: stub()
+  def spec_test(_record, _spec), do: stub()
   def select_count(_ctx, _name, _spec, _kind), do: stub()
   def all_keys(_ctx, _name), do: stub()
   def first(_ctx, _name), do: stub()
@@ -93,7 +94,6 @@ defmodule Remnesia.Native do
   def test_hash(_term), do: stub()
   def test_time(_record, _times), do: stub()
   def test_live(_term), do: stub()
-  def test_match(_tuple, _spec), do: stub()
   def test_select(_ctx, _name, _spec, _number), do: stub()
   def test_panic(_txn, _name), do: stub()
 

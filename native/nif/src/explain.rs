@@ -1,12 +1,13 @@
 //! What a search would do, in terms that Elixir makes readable, and what it did.
 
-use crate::border::{name, with_scratch, Call, DB};
-use crate::select::{best, parse, search, Spec, Want};
-use crate::term::{decode, RawTerm};
+use crate::border::{name, with_scratch, Call, Fail, DB};
+use crate::select::{best, compile, parse, search, Spec, Want};
+use crate::term::{decode, word, RawTerm};
 use crate::{atoms, nif};
-use remnesia_engine::matchspec::{Interval, Prefix};
+use remnesia_engine::matchspec::{Interval, Outcome, Prefix};
 use remnesia_engine::txn::plan::{self, Count, Covers, Path, Way};
 use remnesia_engine::txn::LockKind;
+use rustler::sys::{enif_get_tuple, enif_is_atom};
 
 fn literal(call: &Call, spec: &Spec, literal: usize) -> RawTerm {
     decode(call.env, spec.program.shown(literal), &[spec.program.attached().map(|a| &**a), None])
@@ -95,4 +96,34 @@ nif!(
         let want = |spec| Want::Count { spec, visited: 0, matched: 0 };
         search(call, [*ctx, *table, *spec], call.kind(*kind)?, 0, best, want)
     }
+);
+
+nif!(
+    /// Runs a spec on one record, which need be in no table: `{:ok, result | false}` or `{:error, reason}`. Work: the record, the spec.
+    spec_test,
+    |call, [record, spec]| with_scratch(|scratch| {
+        let (mut arity, mut elements) = (0, std::ptr::null());
+        // SAFETY: a true answer means that the variables are filled in.
+        let name = match unsafe { enif_get_tuple(call.env, *record, &mut arity, &mut elements) } {
+            0 => return Err(Fail::BadArg),
+            // SAFETY: the tuple has this many elements.
+            _ if arity >= 2 && unsafe { enif_is_atom(call.env, *elements) } != 0 => unsafe { *elements },
+            _ => return Err(Fail::BadArg),
+        };
+        scratch.encoder.begin(call.limit());
+        let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
+        let mut spec = match compile(call, scratch, *spec, arity as usize, word(name))? {
+            Ok(spec) => spec,
+            Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),
+        };
+        let result = match spec.run(&row) {
+            Outcome::NoMatch => atoms::false_(),
+            Outcome::Whole => *record,
+            Outcome::Built { .. } => {
+                let beside = [row.attached().map(|a| &**a), spec.program.attached().map(|a| &**a)];
+                decode(call.env, spec.built(), &beside)
+            }
+        };
+        Ok(call.tuple(&[atoms::ok(), result]))
+    })
 );

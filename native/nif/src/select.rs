@@ -5,7 +5,7 @@ use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, F
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
 use crate::term::{decode, decode_record, host, word, RawTerm};
 use crate::{atoms, nif};
-use remnesia_engine::matchspec::{self, Outcome, Program};
+use remnesia_engine::matchspec::{self, BadSpec, Outcome, Program};
 use remnesia_engine::table::Table;
 use remnesia_engine::term::{atom, key, same, tag, Attached, Record, Writer};
 use remnesia_engine::txn::overlay::Overlay;
@@ -31,8 +31,13 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// What was built last, see [`matchspec::Scratch::value`].
+    pub fn built(&self) -> &[u8] {
+        self.scratch.value()
+    }
+
     #[inline]
-    fn run(&mut self, record: &Record) -> Outcome {
+    pub fn run(&mut self, record: &Record) -> Outcome {
         let env = matchspec::Env { self_pid: &self.self_pid, node: &self.node };
         self.program.run(record, &env, &mut self.scratch)
     }
@@ -218,19 +223,33 @@ nif!(select_next, |call, [ctx, continuation]| {
 
 /// Parses a spec for a table.
 pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
+    let definition = &table.definition;
+    let parsed = compile(call, scratch, spec, definition.arity, definition.record_name)?;
+    parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))
+}
+
+/// A spec for records of so many elements and this name, or why it is none.
+pub fn compile(
+    call: &Call,
+    scratch: &mut Scratch,
+    spec: RawTerm,
+    arity: usize,
+    record_name: u64,
+) -> Result<Result<Spec, BadSpec>, Fail> {
     let encoder = &mut scratch.encoder;
     encoder.begin(call.limit());
     encoder.term(call.env, spec)?;
     let attached = encoder.attached();
-    let definition = &table.definition;
-    let program = Program::parse(encoder.bytes(), definition.arity, definition.record_name, attached);
-    let program = program.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
+    let program = match Program::parse(encoder.bytes(), arity, record_name, attached) {
+        Ok(program) => program,
+        Err(bad) => return Ok(Err(bad)),
+    };
     let mut own = Writer::new();
     if let Some(pid) = caller(call.env) {
         own.local_pid(word(pid_term(call.env, pid)));
     }
     let node = if mentions_node(call, encoder.bytes()) { node(call) } else { vec![tag::NIL] };
-    Ok(Spec { program, self_pid: own.buf, node, scratch: Box::default() })
+    Ok(Ok(Spec { program, self_pid: own.buf, node, scratch: Box::default() }))
 }
 
 /// The name of this node is needed only by a spec that asks for it.

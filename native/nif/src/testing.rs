@@ -6,9 +6,8 @@ use crate::session::with_txn;
 use crate::term::host::Scratch as ScratchEnv;
 use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
-use remnesia_engine::matchspec::{self, Outcome, Program};
 use remnesia_engine::table::key::Key;
-use remnesia_engine::term::{key as ordered, order, Attached, Record, Term};
+use remnesia_engine::term::{key as ordered, order, Attached, Record};
 use remnesia_engine::txn::{plan, LockKind};
 use rustler::sys::{enif_get_int64, enif_get_tuple};
 use std::sync::Arc;
@@ -140,41 +139,6 @@ nif!(
 fn bad_record() -> Record {
     Record::build(&[0], &[0], false, None)
 }
-
-nif!(
-    /// Runs a spec on one tuple, as a row of a table of its name.
-    match_spec,
-    |call, [tuple, spec]| {
-        let (record, spec) = (flat(call, *tuple)?, flat(call, *spec)?);
-        let Term::Tuple(elements) = remnesia_engine::term::read(&record.bytes).0 else { return Err(Fail::BadArg) };
-        let mut fields = elements.iter();
-        let Some(Term::Atom(name)) = fields.next().map(|f| remnesia_engine::term::read(f).0) else {
-            return Err(Fail::BadArg);
-        };
-        let (mut starts, mut body) = (Vec::new(), Vec::new());
-        for field in fields {
-            starts.push(body.len() as u32);
-            body.extend_from_slice(field);
-        }
-        if starts.is_empty() {
-            return Err(Fail::BadArg);
-        }
-        let row = Record::build(&starts, &body, record.negative_zero, record.attached);
-        let program = Program::parse(&spec.bytes, starts.len() + 1, name, spec.attached);
-        let program = match program {
-            Ok(program) => program,
-            Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),
-        };
-        let mut scratch = matchspec::Scratch::default();
-        let env = matchspec::Env { self_pid: &[0], node: &[0] };
-        let beside = [row.attached().map(|a| &**a), program.attached().map(|a| &**a)];
-        Ok(match program.run(&row, &env, &mut scratch) {
-            Outcome::NoMatch => call.tuple(&[atoms::ok(), atoms::false_()]),
-            Outcome::Whole => call.tuple(&[atoms::ok(), *tuple]),
-            Outcome::Built { .. } => call.tuple(&[atoms::ok(), decode(call.env, scratch.value(), &beside)]),
-        })
-    }
-);
 
 nif!(
     /// A select by the plan of this number, of all that are legal; badarg if there are not so many.

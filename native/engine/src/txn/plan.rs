@@ -162,7 +162,7 @@ pub fn cheapest(paths: &[Path], table: &Table) -> usize {
         if limit >= COUNTED || limit >= size {
             break;
         }
-        limit *= 8;
+        limit = COUNTED.min(limit * 8);
     }
     let guessed = paths[..scan].iter().enumerate().filter_map(|(i, path)| Some((path.cost(path.guess(table)?), i)));
     match guessed.min() {
