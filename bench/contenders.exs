@@ -72,7 +72,8 @@ defmodule Bench.Contender.Remnesia do
       Remnesia.transaction!(fn -> for i <- 1..16, do: Query.write(%Counter{id: i, value: 0}) end)
 
   def by_group(group), do: Query.match(Item, {:_, group, :_, :_, :_})
-  def guard_scan(limit), do: Query.select(Item, {:<, :group, limit})
+  # Where there is no index on the attribute.
+  def guard_scan(limit), do: Query.select(Plain, {:<, :group, limit})
 
   def dirty_read(i), do: Engine.dirty_read(Item, i)
   def dirty_overwrite(i), do: Engine.dirty_write(Plain, {Plain, i, 1, "written", :other, 1.5})
@@ -131,8 +132,8 @@ defmodule Bench.Contender.Mnesia do
 
   def guard_scan(limit),
     do:
-      :mnesia.select(:item, [
-        {{:item, :"$1", :"$2", :"$3", :"$4", :"$5"}, [{:<, :"$2", limit}], [:"$_"]}
+      :mnesia.select(:plain, [
+        {{:plain, :"$1", :"$2", :"$3", :"$4", :"$5"}, [{:<, :"$2", limit}], [:"$_"]}
       ])
 
   def dirty_read(i), do: :mnesia.dirty_read(:item, i)

@@ -6,7 +6,7 @@ use crate::term::range::Range;
 use crate::term::Record;
 
 /// Rows looked at for an estimate.
-const SAMPLE: usize = 256;
+const SAMPLE: usize = 1024;
 /// Parts of a hash table that the sample comes from.
 const SAMPLED_PARTS: usize = 4;
 
