@@ -4,7 +4,7 @@ use super::hash::{Shard, NONE, SLOTS};
 use super::rows::{prefetch, Rows};
 
 /// Places of the scan order gone through together.
-const BATCH: usize = 16;
+const BATCH: usize = 4;
 
 /// A list that is filled without branches: which slots are empty and which buckets have chains looks random to the processor, and a
 /// wrong guess costs more than the work.

@@ -273,7 +273,8 @@ impl Txn {
         if own.grants(want) {
             return Ok(());
         }
-        let verdict = db.locks.acquire(id, &self.request(want, own));
+        let request = self.request(want, own);
+        let verdict = db.locks.acquire(id, &request);
         self.verdict(verdict, Place::Record(id), want)
     }
 
