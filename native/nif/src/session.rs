@@ -7,7 +7,7 @@ use crate::term::{Env, RawTerm};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
 use remnesia_engine::txn::lock::{Waker, Wakes};
-use remnesia_engine::txn::{Stop, Txn};
+use remnesia_engine::txn::Txn;
 use rustler::sys::*;
 use std::ffi::{c_void, CString};
 use std::mem::MaybeUninit;
@@ -95,16 +95,10 @@ pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
     }
 }
 
-/// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays. A handle of a library
-/// whose place this one has taken is no transaction: whoever begins one makes a new handle then.
+/// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays.
 #[inline]
 pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Result<R, Fail>) -> Result<R, Fail> {
-    let session: &Session = match get(call.env, handle, &SESSION) {
-        Ok(session) => session,
-        // SAFETY: only looks at the term.
-        Err(_) if unsafe { enif_is_ref(call.env, handle) } != 0 => return Err(Fail::Stop(Stop::NoTransaction)),
-        Err(other) => return Err(other),
-    };
+    let session: &Session = get(call.env, handle, &SESSION)?;
     if caller(call.env).map(|pid| pid_term(call.env, pid)) != Some(session.owner) {
         return Err(Fail::BadArg);
     }
@@ -119,6 +113,12 @@ pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Res
         fire(call.env, wakes);
     }
     answer.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Is this a reference, but no handle of this library? Then it is of one whose place this one has taken, or was made up.
+pub fn is_foreign(call: &Call, handle: RawTerm) -> bool {
+    // SAFETY: only looks at the term.
+    get::<Session>(call.env, handle, &SESSION).is_err() && unsafe { enif_is_ref(call.env, handle) } != 0
 }
 
 /// A continuation of a select.

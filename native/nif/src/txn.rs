@@ -1,7 +1,7 @@
 //! Beginning, ending and waiting of transactions; explicit locks.
 
 use crate::border::{name, table_name, with_scratch, Fail, DB};
-use crate::session::{new_session, waker, with_txn};
+use crate::session::{is_foreign, new_session, waker, with_txn};
 use crate::{atoms, nif};
 use remnesia_engine::txn::{Stop, Waited};
 
@@ -15,7 +15,11 @@ nif!(txn_begin, |call, [handle]| {
     if !DB.is_running() {
         return Err(Fail::Reason(atoms::not_running()));
     }
-    with_txn(call, *handle, |txn| Ok(call.int(txn.begin() as i64)))
+    match with_txn(call, *handle, |txn| Ok(call.int(txn.begin() as i64))) {
+        // Whoever kept it makes a new one.
+        Err(Fail::BadArg) if is_foreign(call, *handle) => Err(Fail::Stop(Stop::NoTransaction)),
+        begun => begun,
+    }
 });
 
 nif!(
@@ -56,9 +60,9 @@ nif!(txn_wait, |call, [handle, reference]| {
 });
 
 nif!(txn_depth, |call, [handle]| {
-    match with_txn(call, *handle, |txn| Ok(txn.depth())) {
-        Err(Fail::Stop(Stop::NoTransaction)) => Ok(call.int(0)),
-        depth => Ok(call.int(depth? as i64)),
+    match with_txn(call, *handle, |txn| Ok(call.int(txn.depth() as i64))) {
+        Err(Fail::BadArg) if is_foreign(call, *handle) => Ok(call.int(0)),
+        depth => depth,
     }
 });
 
