@@ -55,6 +55,7 @@ defmodule Remnesia.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/queries.md",
         "guides/differences.md",
         "ARCHITECTURE.md",
         "docs/design.md",

@@ -6,6 +6,10 @@ defmodule Bench.Plain do
   use Remnesia.Table, attributes: [:id, :group, :name, :kind, :score]
 end
 
+defmodule Bench.Ordered do
+  use Remnesia.Table, attributes: [:id, :group, :name, :kind, :score], type: :ordered_set
+end
+
 defmodule Bench.Counter do
   use Remnesia.Table, attributes: [:id, :value]
 end
@@ -13,19 +17,20 @@ end
 # The contenders implement the operations of the workload; each group has ten records.
 
 defmodule Bench.Contender.Remnesia do
-  alias Bench.{Counter, Item, Plain}
+  alias Bench.{Counter, Item, Ordered, Plain}
   alias Remnesia.{Engine, Native, Query, Table}
 
   def name, do: :remnesia
 
   def setup(records) do
-    for t <- [Item, Plain, Counter], do: Table.create!(t)
+    for t <- [Item, Plain, Ordered, Counter], do: Table.create!(t)
 
     for chunk <- Stream.chunk_every(1..records, 1_000) do
       Remnesia.transaction!(fn ->
         for i <- chunk do
           Query.write(item(i, div(i, 10)))
           Query.write(plain(i))
+          Query.write(struct!(Ordered, Map.from_struct(plain(i))))
         end
       end)
     end
@@ -33,7 +38,7 @@ defmodule Bench.Contender.Remnesia do
     Remnesia.transaction!(fn -> for i <- 1..16, do: Query.write(%Counter{id: i, value: 0}) end)
   end
 
-  def teardown, do: for(t <- [Item, Plain, Counter], do: Table.delete!(t))
+  def teardown, do: for(t <- [Item, Plain, Ordered, Counter], do: Table.delete!(t))
 
   defp item(i, group),
     do: %Item{id: i, group: group, name: "name #{i}", kind: :plain, score: i * 0.5}
@@ -75,6 +80,24 @@ defmodule Bench.Contender.Remnesia do
   # Where there is no index on the attribute.
   def guard_scan(limit), do: Query.select(Plain, {:<, :group, limit})
 
+  def guard_key(i), do: [_] = Query.select(Item, {:==, :id, i})
+  def guard_group(group), do: Query.select(Item, {:==, :group, group})
+  def guard_range(from, to), do: Query.select(Ordered, [{:>=, :id, from}, {:<, :id, to}])
+
+  # Rows that match, counted without making them.
+  def guard_count(limit) do
+    {_visited, matched, _time} =
+      Engine.analyze(Plain, [{Plain.__info__().query_base, [{:<, :"$2", limit}], [:"$_"]}])
+
+    matched
+  end
+
+  # A search that finds nothing to read: what remains is compiling and planning.
+  def plan_small(i) do
+    head = {Item, :"$1", :"$2", :"$3", :"$4", :"$5"}
+    [] = Engine.dirty_select(Item, [{head, [{:<, :"$1", i}, {:>, :"$1", i}], [:"$_"]}])
+  end
+
   def dirty_read(i), do: Engine.dirty_read(Item, i)
   def dirty_overwrite(i), do: Engine.dirty_write(Plain, {Plain, i, 1, "written", :other, 1.5})
 
@@ -93,18 +116,21 @@ defmodule Bench.Contender.Mnesia do
     attributes = [:id, :group, :name, :kind, :score]
     {:atomic, :ok} = :mnesia.create_table(:item, attributes: attributes, index: [:group])
     {:atomic, :ok} = :mnesia.create_table(:plain, attributes: attributes)
+    {:atomic, :ok} = :mnesia.create_table(:ordered, attributes: attributes, type: :ordered_set)
     {:atomic, :ok} = :mnesia.create_table(:counter, attributes: [:id, :value])
 
     for i <- 1..records do
       :mnesia.dirty_write({:item, i, div(i, 10), "name #{i}", :plain, i * 0.5})
       :mnesia.dirty_write({:plain, i, div(i, 10), "name #{i}", :plain, i * 0.5})
+      :mnesia.dirty_write({:ordered, i, div(i, 10), "name #{i}", :plain, i * 0.5})
     end
 
     reset_counters()
   end
 
   def teardown,
-    do: for(t <- [:item, :plain, :counter], do: {:atomic, :ok} = :mnesia.delete_table(t))
+    do:
+      for(t <- [:item, :plain, :ordered, :counter], do: {:atomic, :ok} = :mnesia.delete_table(t))
 
   def transaction(fun), do: :mnesia.transaction(fun)
   def read(i), do: :mnesia.read(:item, i)
@@ -130,11 +156,14 @@ defmodule Bench.Contender.Mnesia do
   def reset_counters, do: for(i <- 1..16, do: :mnesia.dirty_write({:counter, i, 0}))
   def by_group(group), do: :mnesia.index_read(:item, group, :group)
 
-  def guard_scan(limit),
-    do:
-      :mnesia.select(:plain, [
-        {{:plain, :"$1", :"$2", :"$3", :"$4", :"$5"}, [{:<, :"$2", limit}], [:"$_"]}
-      ])
+  defp where(table, guards),
+    do: :mnesia.select(table, [{{table, :"$1", :"$2", :"$3", :"$4", :"$5"}, guards, [:"$_"]}])
+
+  def guard_scan(limit), do: where(:plain, [{:<, :"$2", limit}])
+  def guard_key(i), do: [_] = where(:item, [{:==, :"$1", i}])
+  def guard_group(group), do: where(:item, [{:==, :"$2", group}])
+  def guard_range(from, to), do: where(:ordered, [{:>=, :"$1", from}, {:<, :"$1", to}])
+  def guard_count(limit), do: length(where(:plain, [{:<, :"$2", limit}]))
 
   def dirty_read(i), do: :mnesia.dirty_read(:item, i)
   def dirty_overwrite(i), do: :mnesia.dirty_write({:plain, i, 1, "written", :other, 1.5})
@@ -163,6 +192,12 @@ defmodule Bench.Contender.Ets do
     do:
       :ets.select(:bench_ets, [
         {{:plain, :"$1", :"$2", :"$3", :"$4", :"$5"}, [{:<, :"$2", limit}], [:"$_"]}
+      ])
+
+  def guard_count(limit),
+    do:
+      :ets.select_count(:bench_ets, [
+        {{:plain, :"$1", :"$2", :"$3", :"$4", :"$5"}, [{:<, :"$2", limit}], [true]}
       ])
 
   def dirty_read(i), do: :ets.lookup(:bench_ets, i)

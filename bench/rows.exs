@@ -69,6 +69,26 @@ defmodule Bench.Rows do
       end),
       row("10 hits by index", @transactional, [mnesia: 4], fn c ->
         fn i -> c.transaction(fn -> c.by_group(rem(i * 31, div(n, 10))) end) end
+      end),
+      # Stock scans for these, so what is wanted grows with the table: at 1,000,000 records 10,000, 3,000 and 500 times.
+      row("guard on the key", @transactional, [mnesia: n / 100], fn c ->
+        fn i -> c.transaction(fn -> c.guard_key(key.(i)) end) end
+      end),
+      row("guard on an indexed value, 10 hits", @transactional, [mnesia: n / 334], fn c ->
+        fn i -> c.transaction(fn -> c.guard_group(rem(i * 31, div(n, 10) - 1) + 1) end) end
+      end),
+      row("100 records of a key range", @transactional, [mnesia: n / 2_000], fn c ->
+        fn i -> c.transaction(fn -> c.guard_range(key.(i), key.(i) + 100) end) end
+      end),
+      row("count of 10% by guard", @all, [mnesia: 8], fn c ->
+        count = fn -> c.guard_count(div(n, 100)) end
+        if c == Ets, do: fn _ -> count.() end, else: fn _ -> c.transaction(count) end
+      end),
+      row("small spec compiled and planned", [Remnesia], [ns: 5_000], fn c ->
+        fn i -> c.plan_small(key.(i)) end
+      end),
+      row("the same small spec again", [Remnesia], [ns: 5_000], fn c ->
+        fn _ -> c.plan_small(1) end
       end)
     ]
   end

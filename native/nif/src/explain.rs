@@ -1,7 +1,7 @@
 //! What a search would do, in terms that Elixir makes readable, and what it did.
 
 use crate::border::{name, with_scratch, Call, Fail, DB};
-use crate::select::{best, compile, parse, search, Spec, Want};
+use crate::select::{best, compile, encode, parse, search, Spec, Want};
 use crate::term::{decode, word, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{Interval, Outcome, Prefix};
@@ -10,7 +10,7 @@ use remnesia_engine::txn::LockKind;
 use rustler::sys::{enif_get_tuple, enif_is_atom};
 
 fn literal(call: &Call, spec: &Spec, literal: usize) -> RawTerm {
-    decode(call.env, spec.program.shown(literal), &[spec.program.attached().map(|a| &**a), None])
+    decode(call.env, spec.compiled.program.shown(literal), &[spec.compiled.program.attached().map(|a| &**a), None])
 }
 
 /// `{prefix, from, to}`: `nil` or `{size, [first elements]}`, `nil` or `{value, inclusive}`.
@@ -66,8 +66,8 @@ nif!(
         let name = name(call, scratch, *table)?;
         let open = DB.sound(&name)?;
         let spec = parse(call, scratch, *spec, &open.table, *table)?;
-        let paths = plan::paths(&spec.program, &open.table);
-        let best = &paths[plan::cheapest(&paths, &open.table)];
+        let paths = spec.compiled.paths(&open.table);
+        let best = &paths[plan::cheapest(paths, &open.table)];
         let bounds = |path: &Path| {
             let of_field = |(field, intervals): &(usize, Vec<Interval>)| {
                 let intervals: Vec<_> = intervals.iter().map(|i| interval(call, &spec, i)).collect();
@@ -82,7 +82,7 @@ nif!(
         };
         let others: Vec<_> = paths.iter().map(|p| call.tuple(&[way(call, p.way), count(call, p.rows(&open.table))])).collect();
         let fields = open.table.definition.arity - 1;
-        let bounded = spec.program.bounded_fields(&spec.program.alternatives(), fields);
+        let bounded = spec.compiled.program.bounded_fields(&spec.compiled.program.alternatives(), fields);
         let bounded: Vec<_> = bounded.into_iter().map(|field| position(call, field)).collect();
         let rows = count(call, best.rows(&open.table));
         Ok(call.tuple(&[way(call, best.way), bounds(best), locks, rows, call.list(&others), call.list(&bounded)]))
@@ -112,7 +112,8 @@ nif!(
         };
         scratch.encoder.begin(call.limit());
         let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
-        let mut spec = match compile(call, scratch, *spec, arity as usize, word(name))? {
+        encode(call, scratch, *spec)?;
+        let mut spec = match compile(call, scratch, arity as usize, word(name)) {
             Ok(spec) => spec,
             Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),
         };
@@ -120,7 +121,7 @@ nif!(
             Outcome::NoMatch => atoms::false_(),
             Outcome::Whole => *record,
             Outcome::Built { .. } => {
-                let beside = [row.attached().map(|a| &**a), spec.program.attached().map(|a| &**a)];
+                let beside = [row.attached().map(|a| &**a), spec.compiled.program.attached().map(|a| &**a)];
                 decode(call.env, spec.built(), &beside)
             }
         };

@@ -5,6 +5,7 @@
 mod access;
 mod atoms;
 mod border;
+mod compiled;
 mod explain;
 mod keys;
 mod schema;

@@ -2,6 +2,7 @@
 
 use crate::access::decode_key;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
+use crate::compiled::{self, Compiled};
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
 use crate::term::{decode, decode_record, host, word, RawTerm};
 use crate::{atoms, nif};
@@ -24,13 +25,22 @@ const STEP_TIME: Duration = Duration::from_micros(50);
 
 /// A spec and what it takes to run it.
 pub struct Spec {
-    pub program: Program,
+    pub compiled: Arc<Compiled>,
     self_pid: Vec<u8>,
     node: Vec<u8>,
     scratch: Box<matchspec::Scratch>,
 }
 
 impl Spec {
+    fn new(call: &Call, compiled: Arc<Compiled>) -> Spec {
+        let mut own = Writer::new();
+        if let Some(pid) = caller(call.env) {
+            own.local_pid(word(pid_term(call.env, pid)));
+        }
+        let node = if compiled.needs_node { node(call) } else { vec![tag::NIL] };
+        Spec { compiled, self_pid: own.buf, node, scratch: Box::default() }
+    }
+
     /// What was built last, see [`matchspec::Scratch::value`].
     pub fn built(&self) -> &[u8] {
         self.scratch.value()
@@ -39,7 +49,7 @@ impl Spec {
     #[inline]
     pub fn run(&mut self, record: &Record) -> Outcome {
         let env = matchspec::Env { self_pid: &self.self_pid, node: &self.node };
-        self.program.run(record, &env, &mut self.scratch)
+        self.compiled.program.run(record, &env, &mut self.scratch)
     }
 }
 
@@ -131,7 +141,7 @@ impl Select {
             Hit::Key(record) => decode_key(call, record),
             Hit::Built(bytes, attached) => {
                 let spec = match &self.want {
-                    Want::Spec(spec) => spec.program.attached().map(|a| &**a),
+                    Want::Spec(spec) => spec.compiled.program.attached().map(|a| &**a),
                     _ => None,
                 };
                 decode(call.env, bytes, &[attached.as_deref(), spec])
@@ -221,41 +231,36 @@ nif!(select_next, |call, [ctx, continuation]| {
     Ok(call.tuple(&[state, answers, *continuation]))
 });
 
-/// Parses a spec for a table.
+/// A spec for a table, compiled or found again.
 pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
+    encode(call, scratch, spec)?;
+    if let Some(found) = compiled::find(table.id, scratch.encoder.bytes()) {
+        return Ok(Spec::new(call, found));
+    }
     let definition = &table.definition;
-    let parsed = compile(call, scratch, spec, definition.arity, definition.record_name)?;
-    parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))
+    let parsed = compile(call, scratch, definition.arity, definition.record_name);
+    let spec = parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
+    compiled::keep(table.id, scratch.encoder.bytes(), &spec.compiled);
+    Ok(spec)
 }
 
-/// A spec for records of so many elements and this name, or why it is none.
-pub fn compile(
-    call: &Call,
-    scratch: &mut Scratch,
-    spec: RawTerm,
-    arity: usize,
-    record_name: u64,
-) -> Result<Result<Spec, BadSpec>, Fail> {
+pub fn encode(call: &Call, scratch: &mut Scratch, spec: RawTerm) -> Result<(), Fail> {
+    scratch.encoder.begin(call.limit());
+    Ok(scratch.encoder.term(call.env, spec)?)
+}
+
+/// The spec that was encoded, for records of so many elements and this name, or why it is none.
+pub fn compile(call: &Call, scratch: &mut Scratch, arity: usize, record_name: u64) -> Result<Spec, BadSpec> {
     let encoder = &mut scratch.encoder;
-    encoder.begin(call.limit());
-    encoder.term(call.env, spec)?;
     let attached = encoder.attached();
-    let program = match Program::parse(encoder.bytes(), arity, record_name, attached) {
-        Ok(program) => program,
-        Err(bad) => return Ok(Err(bad)),
-    };
-    let mut own = Writer::new();
-    if let Some(pid) = caller(call.env) {
-        own.local_pid(word(pid_term(call.env, pid)));
-    }
-    let node = if mentions_node(call, encoder.bytes()) { node(call) } else { vec![tag::NIL] };
-    Ok(Ok(Spec { program, self_pid: own.buf, node, scratch: Box::default() }))
+    let program = Program::parse(encoder.bytes(), arity, record_name, attached)?;
+    Ok(Spec::new(call, Arc::new(Compiled::new(program, mentions_node(encoder.bytes())))))
 }
 
 /// The name of this node is needed only by a spec that asks for it.
-fn mentions_node(call: &Call, spec: &[u8]) -> bool {
+fn mentions_node(spec: &[u8]) -> bool {
     let mut form = Writer::new();
-    form.atom(word(host::atom(call.env, "node")));
+    form.atom(word(atoms::node()));
     spec.windows(form.len()).any(|w| w == &form.buf[..])
 }
 
@@ -295,7 +300,8 @@ pub fn search(
 }
 
 pub fn best(spec: &Spec, table: &Table) -> Result<Plan, Fail> {
-    Ok(plan::choose(&spec.program, table).plan)
+    let paths = spec.compiled.paths(table);
+    Ok(paths[plan::cheapest(paths, table)].plan.clone())
 }
 
 nif!(

@@ -8,7 +8,7 @@ use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::table::key::Key;
 use remnesia_engine::term::{key as ordered, order, Attached, Record};
-use remnesia_engine::txn::{plan, LockKind};
+use remnesia_engine::txn::LockKind;
 use rustler::sys::{enif_get_int64, enif_get_tuple};
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,8 +148,7 @@ nif!(
         // SAFETY: sets the integer when the term is one.
         unsafe { enif_get_int64(call.env, *number, &mut number_) };
         let pick = |spec: &crate::select::Spec, table: &remnesia_engine::table::Table| {
-            let mut paths = plan::paths(&spec.program, table).into_iter();
-            paths.nth(number_ as usize).map(|path| path.plan).ok_or(Fail::BadArg)
+            spec.compiled.paths(table).get(number_ as usize).map(|path| path.plan.clone()).ok_or(Fail::BadArg)
         };
         search(call, [*ctx, *table, *spec], LockKind::Read, 0, pick, Want::Spec)
     }

@@ -74,7 +74,9 @@ impl Program {
 
     fn simple_truth(&self, guard: &Guard) -> Truth {
         match *guard {
-            Guard::Integer { field, op, literal, .. } => self.comparison(op, Operand::Field(field), Operand::Literal(literal)),
+            Guard::Integer { field, op, literal, .. } | Guard::Number { field, op, literal } => {
+                self.comparison(op, Operand::Field(field), Operand::Literal(literal))
+            }
             Guard::Bytes { field, literal, equal: true } => {
                 self.comparison(Comparison::Same, Operand::Field(field), Operand::Literal(literal))
             }

@@ -27,6 +27,10 @@ impl Program {
     fn other_simple(&self, guard: &Guard, record: &Record) -> Option<bool> {
         match *guard {
             Guard::Integer { .. } => self.simple(guard, record),
+            // As above: the other side is a number.
+            Guard::Number { field, op, literal } => {
+                Some(holds(op, order::compare(record.field(field), &self.literals[literal], None, None)))
+            }
             Guard::Bytes { field, literal, equal } => Some((record.field(field) == &self.literals[literal][..]) == equal),
             Guard::Never => Some(false),
             Guard::Any(ref parts) => {
@@ -62,7 +66,7 @@ impl<'a> Machine<'a, '_> {
                 Some(known) => known,
                 None => self.guard(part),
             }),
-            Guard::Integer { .. } | Guard::Bytes { .. } | Guard::Never => true,
+            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::Never => true,
         }
     }
 

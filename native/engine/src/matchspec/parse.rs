@@ -163,7 +163,18 @@ impl Compiler {
             });
             patterns.push((field, steps.collect()));
         }
-        Clause { literals: head.literals, repeats: head.repeats, patterns, slots: self.used.len(), guards, body, key: head.key }
+        let cheap = patterns.is_empty() && head.repeats.is_empty() && guards.iter().all(Guard::is_simple);
+        let plain = cheap && body == Body::Load(Operand::Whole);
+        Clause {
+            plain,
+            literals: head.literals,
+            repeats: head.repeats,
+            patterns,
+            slots: self.used.len(),
+            guards,
+            body,
+            key: head.key,
+        }
     }
 
     /// Guards must all be true, so an `and` among them is more guards: nothing tells a failing guard from a false one.
@@ -215,6 +226,7 @@ impl Compiler {
         match read(&self.literals[literal]).0 {
             Term::Int(_) if exact => Guard::Bytes { field, literal, equal },
             Term::Int(with) => Guard::Integer { field, op, with, literal },
+            Term::Float(_) | Term::Big { .. } if !exact => Guard::Number { field, op, literal },
             Term::Atom(_) | Term::Binary(_) | Term::Nil if exact || by_value => Guard::Bytes { field, literal, equal },
             _ => general,
         }

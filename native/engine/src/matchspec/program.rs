@@ -128,6 +128,12 @@ pub(super) enum Guard {
         with: i64,
         literal: usize,
     },
+    /// A field against a float or a large integer, by value.
+    Number {
+        field: usize,
+        op: Comparison,
+        literal: usize,
+    },
     /// `=:=` and `=/=` (for terms without numbers `==` and `/=` too) of a field and a literal: bytes.
     Bytes {
         field: usize,
@@ -144,6 +150,17 @@ pub(super) enum Guard {
     Code(Box<[Op]>),
     /// A constant that is not `true`.
     Never,
+}
+
+impl Guard {
+    /// Looks at one field only.
+    pub fn is_simple(&self) -> bool {
+        match self {
+            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::Never => true,
+            Guard::Any(parts) => parts.iter().all(Guard::is_simple),
+            Guard::Compare { .. } | Guard::Code(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -164,6 +181,8 @@ pub(super) struct Clause {
     /// In the order of the spec; nested `and`/`andalso` are taken apart. A planner finds its ranges here.
     pub guards: Vec<Guard>,
     pub body: Body,
+    /// What the cheap part says is all there is to say, and the answer is the record itself.
+    pub plain: bool,
     /// Ground term in the place of the key, maps allowed.
     pub key: Option<usize>,
 }
@@ -203,6 +222,9 @@ impl Program {
         for clause in &self.clauses {
             if !self.fields_match(clause, record) {
                 continue;
+            }
+            if clause.plain {
+                return Outcome::Whole;
             }
             let mut machine = Machine::new(self, record, env, &mut scratch.arena);
             if machine.head(clause) && clause.guards.iter().all(|guard| machine.guard(guard)) {

@@ -131,13 +131,7 @@ pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
     paths
 }
 
-/// The cheapest way.
-pub fn choose(program: &Program, table: &Table) -> Path {
-    let mut paths = paths(program, table);
-    paths.swap_remove(cheapest(&paths, table))
-}
-
-/// Its place in the list.
+/// The place of the cheapest way in the list.
 pub fn cheapest(paths: &[Path], table: &Table) -> usize {
     let scan = paths.len() - 1;
     match paths {
