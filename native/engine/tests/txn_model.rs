@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{Record, Writer};
-use remnesia_engine::txn::{walk, LockKind, Plan, Scan, Txn};
+use remnesia_engine::txn::{walk, LockKind, OpenTable, Plan, Scan, Source, Txn};
+use std::sync::Arc;
 
 type Row = (i64, i64);
 
@@ -152,6 +154,7 @@ fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
             assert_eq!(sorted(found), sorted(wanted), "rows with value {value}");
         }
     }
+    parts(&open, txn, kind, model);
     for backward in [false, true] {
         let (mut at, mut keys) = (None, Vec::new());
         while let Some(record) = walk::neighbour(&open, Some(txn.overlay()), at, backward).expect("the key is there") {
@@ -172,6 +175,56 @@ fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
     let last = walk::last_number(&open, Some(txn.overlay())).map(|r| row(&r).0);
     let wanted = if kind == Kind::OrderedSet { model.iter().map(|r| r.0).max() } else { None };
     assert_eq!(last, wanted, "greatest key");
+}
+
+fn form(value: i64) -> Vec<u8> {
+    let mut form = Vec::new();
+    remnesia_engine::term::key::write(&[value as u8], None, &mut form);
+    form
+}
+
+fn range(from: i64, to: i64) -> Range {
+    Range { low: form(from), high: Some(form(to)) }
+}
+
+/// Plans that visit parts of the table, in steps of any size: what is in the part, each row once, an ordered_set in order.
+fn parts(open: &Arc<OpenTable>, txn: &Txn, kind: Kind, model: &[Row]) {
+    let key = |key: i64| open.table.key_of(&record((key, 0)));
+    let index = |ranges: Vec<Range>, values| Source::Index { field: 1, ranges, values };
+    let in_ranges = |r: &Row| (1..4).contains(&r.0) || (5..7).contains(&r.0);
+    type Within = Box<dyn Fn(&Row) -> bool>;
+    let mut plans: Vec<(Plan, Within)> = vec![
+        (Plan::Nothing, Box::new(|_| false)),
+        (Plan::Keys([key(1), key(4), key(6)].into()), Box::new(|r| [1, 4, 6].contains(&r.0))),
+        (Plan::Gather([index(vec![range(0, 2)], false)].into()), Box::new(|r| r.1 < 2)),
+        (Plan::Gather([index(vec![range(0, 1), range(2, 3)], false)].into()), Box::new(|r| r.1 != 1)),
+        (
+            Plan::Gather([Source::Keys(vec![key(7), key(2)]), index(vec![Range::of(form(1))], true)].into()),
+            Box::new(|r| r.0 == 7 || r.0 == 2 || r.1 == 1),
+        ),
+    ];
+    if kind == Kind::OrderedSet {
+        plans.push((Plan::KeyRanges([range(1, 4), range(5, 7)].into()), Box::new(in_ranges)));
+        let sources = [Source::KeyRanges(vec![range(1, 4), range(5, 7)]), index(vec![range(2, 3)], false)];
+        plans.push((Plan::Gather(sources.into()), Box::new(move |r| in_ranges(r) || r.1 == 2)));
+    }
+    if kind == Kind::Set {
+        let ranges = [range(0, 1), range(2, 3)].into();
+        plans.push((Plan::Index { field: 1, ranges, values: false }, Box::new(|r| r.1 != 1)));
+    }
+    for step in [1, 2, 3, 100] {
+        for (plan, within) in &plans {
+            let mut found: Vec<Row> = scan(&Scan::new(open.clone(), plan.clone()), txn, step);
+            if kind == Kind::OrderedSet {
+                assert!(found.is_sorted(), "{plan:?} visits an ordered_set in order: {found:?}");
+            }
+            found.retain(within);
+            found.sort_unstable();
+            let mut wanted: Vec<Row> = model.iter().copied().filter(within).collect();
+            wanted.sort_unstable();
+            assert_eq!(found, wanted, "{plan:?} in steps of {step}");
+        }
+    }
 }
 
 proptest! {

@@ -24,13 +24,13 @@ impl Table {
 
     /// Keys in ranges of an ordered_set, counted up to `max`.
     pub fn count_keys(&self, ranges: &[Range], max: usize) -> usize {
-        ranges.iter().fold(0, |sum, range| if sum < max { sum + self.store.count_range(range, max - sum) } else { sum })
+        counted(ranges, max, |range, max| self.store.count_range(range, max))
     }
 
     /// Entries of an index in ranges, counted up to `max`.
     pub fn count_values(&self, field: usize, ranges: &[Range], max: usize) -> usize {
         let Some(index) = self.index(field) else { return 0 };
-        ranges.iter().fold(0, |sum, range| if sum < max { sum + index.count_range(range, max - sum) } else { sum })
+        counted(ranges, max, |range, max| index.count_range(range, max))
     }
 
     /// About how many rows of a hash table have a value of an indexed field in the ranges, by a sample: rows lie there by hash, so
@@ -51,4 +51,12 @@ impl Table {
         // None of the sample is no proof that there is none.
         (seen > 0).then(|| (self.size() as f64 * (within as f64 + 0.5) / (seen as f64 + 1.0)) as usize)
     }
+}
+
+/// A range costs a look even if nothing is in it: many of them are not counted one by one.
+fn counted(ranges: &[Range], max: usize, count: impl Fn(&Range, usize) -> usize) -> usize {
+    if ranges.len() >= max {
+        return max;
+    }
+    ranges.iter().fold(0, |sum, range| if sum < max { sum + count(range, max - sum) } else { sum })
 }

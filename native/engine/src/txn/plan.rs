@@ -68,7 +68,10 @@ impl Path {
             Plan::Keys(keys) => keys.len(),
             Plan::KeyRanges(ranges) => table.count_keys(ranges, max),
             Plan::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
-            Plan::Gather(sources) => sources.iter().map(|source| count_source(source, table, max)).sum(),
+            Plan::Gather(sources) => {
+                let more = |sum, source| if sum < max { sum + count_source(source, table, max - sum) } else { sum };
+                sources.iter().fold(0, more)
+            }
             Plan::All => table.size(),
         }
     }
@@ -133,6 +136,11 @@ pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
 
 /// The place of the cheapest way in the list.
 pub fn cheapest(paths: &[Path], table: &Table) -> usize {
+    cheapest_of(paths, table, COUNTED)
+}
+
+/// Rows are counted up to `most`.
+fn cheapest_of(paths: &[Path], table: &Table, most: usize) -> usize {
     let scan = paths.len() - 1;
     match paths {
         [only, rest @ ..] => match (&only.plan, rest.len()) {
@@ -144,7 +152,7 @@ pub fn cheapest(paths: &[Path], table: &Table) -> usize {
     }
     let size = table.size();
     // Counted in growing steps, so that the work goes by the smallest of them.
-    let mut limit = 64;
+    let mut limit = most.min(64);
     loop {
         let counted = paths[..scan].iter().enumerate().filter_map(|(i, path)| {
             let rows = path.count(table, limit + 1);
@@ -153,10 +161,10 @@ pub fn cheapest(paths: &[Path], table: &Table) -> usize {
         if let Some((cost, best)) = counted.min() {
             return if cost <= size.max(FEW_ROWS * LOOK) { best } else { or_ranges(paths, scan) };
         }
-        if limit >= COUNTED || limit >= size {
+        if limit >= most || limit >= size {
             break;
         }
-        limit = COUNTED.min(limit * 8);
+        limit = most.min(limit * 8);
     }
     let guessed = paths[..scan].iter().enumerate().filter_map(|(i, path)| Some((path.cost(path.guess(table)?), i)));
     match guessed.min() {
@@ -225,7 +233,7 @@ fn union(program: &Program, table: &Table, alternatives: &[Alternative]) -> Opti
     for alternative in alternatives.chunks(1) {
         let mut paths = single(program, table, alternative);
         paths.push(Path::all());
-        let best = paths.swap_remove(cheapest(&paths, table));
+        let best = paths.swap_remove(cheapest_of(&paths, table, COUNTED / alternatives.len()));
         sources.push(match best.plan {
             Plan::Keys(keys) => Source::Keys(keys.to_vec()),
             Plan::KeyRanges(ranges) => Source::KeyRanges(ranges.to_vec()),
