@@ -10,7 +10,7 @@ defmodule Remnesia.Native do
 
   @doc false
   def load do
-    case :erlang.load_nif(to_charlist(path()), 0) do
+    case :erlang.load_nif(to_charlist(path()), exact_map_keys?()) do
       # The number is the library's own, see `upgrade` in native/nif/src/lib.rs.
       {:error, {:upgrade, ~c"Library upgrade-call unsuccessful (2)."}} ->
         IO.puts(
@@ -24,6 +24,15 @@ defmodule Remnesia.Native do
       result ->
         result
     end
+  end
+
+  # Whether this VM's ETS looks up a map in the key of a match spec as it is, or like any other map in a head.
+  defp exact_map_keys? do
+    table = :ets.new(:remnesia, [:private])
+    :ets.insert(table, {%{a: 1}})
+    found = :ets.select(table, [{{%{}}, [], [true]}])
+    :ets.delete(table)
+    found == []
   end
 
   @doc "The library, without its extension. Its name ends with a hash of the build."

@@ -112,4 +112,22 @@ defmodule Remnesia.DifferencesTest do
       Reading |> Remnesia.Query.match({:_, :cellar}) |> Enum.map(&Remnesia.Query.Data.dump/1)
     end)
   end
+
+  test "an ordered_set's keys of both number types in one spec: ETS misses a record" do
+    spec = fn table -> for key <- [{1, :b}, {1.0, :_}], do: {{table, key, :_}, [], [:"$_"]} end
+    ets = :ets.new(:ordered, [:ordered_set, keypos: 2])
+    :ets.insert(ets, {:both_numbers, {1.0, :a}, 1})
+    assert :ets.select(ets, spec.(:both_numbers)) == []
+    assert :ets.select(ets, Enum.reverse(spec.(:both_numbers))) == [{:both_numbers, {1.0, :a}, 1}]
+
+    {:atomic, :ok} =
+      Remnesia.Engine.create_table(:both_numbers, type: :ordered_set, attributes: [:key, :value])
+
+    on_exit(fn -> Remnesia.Engine.delete_table(:both_numbers) end)
+    Remnesia.Engine.dirty_write(:both_numbers, {:both_numbers, {1.0, :a}, 1})
+
+    assert Remnesia.Engine.dirty_select(:both_numbers, spec.(:both_numbers)) == [
+             {:both_numbers, {1.0, :a}, 1}
+           ]
+  end
 end

@@ -113,7 +113,7 @@ nif!(
         scratch.encoder.begin(call.limit());
         let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
         encode(call, scratch, *spec)?;
-        let mut spec = match compile(call, scratch, arity as usize, word(name)) {
+        let mut spec = match compile(call, scratch, arity as usize, word(name), true) {
             Ok(spec) => spec,
             Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),
         };

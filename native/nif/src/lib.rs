@@ -109,10 +109,10 @@ const FAILED: c_int = 1;
 /// Another library is loaded, and its database is running; `Remnesia.Native.load/0` knows the number.
 const ANOTHER_RUNS: c_int = 2;
 
-unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, _info: ErlNifTerm) -> c_int {
+unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: ErlNifTerm) -> c_int {
     // SAFETY: the VM gives a place for the pointer, which is to a static of a library that is never unmapped.
     unsafe { *data = std::ptr::from_ref(&LIBRARY).cast_mut().cast() };
-    open(env, ErlNifResourceFlags::ERL_NIF_RT_CREATE)
+    open(env, ErlNifResourceFlags::ERL_NIF_RT_CREATE, info)
 }
 
 /// The module is loaded again while its old version is there (`recompile` in a shell). If the library file is the same, so is the
@@ -125,7 +125,7 @@ unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, data: *mut *mut c_void, old: *
     if std::ptr::eq(other, &LIBRARY) {
         // SAFETY: as in `load`.
         unsafe { *data = other.cast() };
-        return open(env, ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER);
+        return open(env, ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER, info);
     }
     // SAFETY: whoever sets the pointer has the magic in front, and is never unmapped.
     if !other.is_null() && unsafe { (*other).magic == MAGIC && ((*other).is_running)() } {
@@ -135,10 +135,11 @@ unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, data: *mut *mut c_void, old: *
     unsafe { load(env, data, info) }
 }
 
-fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags) -> c_int {
+/// `info`: whether ETS looks up a map in the key of a head as it is.
+fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags, info: ErlNifTerm) -> c_int {
     let opened = std::panic::catch_unwind(|| {
         atoms::init(env);
-        term::host::install();
+        term::host::install(info == atoms::true_());
         session::open_types(env, flags)
     });
     match opened {

@@ -238,7 +238,7 @@ pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, n
         return Ok(Spec::new(call, found));
     }
     let definition = &table.definition;
-    let parsed = compile(call, scratch, definition.arity, definition.record_name);
+    let parsed = compile(call, scratch, definition.arity, definition.record_name, false);
     let spec = parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
     compiled::keep(table.id, scratch.encoder.bytes(), &spec.compiled);
     Ok(spec)
@@ -249,11 +249,12 @@ pub fn encode(call: &Call, scratch: &mut Scratch, spec: RawTerm) -> Result<(), F
     Ok(scratch.encoder.term(call.env, spec)?)
 }
 
-/// The spec that was encoded, for records of so many elements and this name, or why it is none.
-pub fn compile(call: &Call, scratch: &mut Scratch, arity: usize, record_name: u64) -> Result<Spec, BadSpec> {
+/// The spec that was encoded, for records of so many elements and this name, or why it is none. `lone`: for single tuples, not a table.
+pub fn compile(call: &Call, scratch: &mut Scratch, arity: usize, record_name: u64, lone: bool) -> Result<Spec, BadSpec> {
     let encoder = &mut scratch.encoder;
     let attached = encoder.attached();
     let program = Program::parse(encoder.bytes(), arity, record_name, attached)?;
+    let program = if lone { program.without_table() } else { program };
     Ok(Spec::new(call, Arc::new(Compiled::new(program, mentions_node(encoder.bytes())))))
 }
 

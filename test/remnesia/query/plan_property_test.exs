@@ -101,7 +101,7 @@ defmodule Remnesia.Query.PlanPropertyTest do
   end
 
   defp check(outcomes, type, model, spec) do
-    expected = :ets.select(model, spec)
+    expected = expected(type, model, spec)
     {:scan, scan} = List.last(outcomes)
 
     if not map_in_key?(type, spec) and not same?(type, scan, expected),
@@ -112,6 +112,14 @@ defmodule Remnesia.Query.PlanPropertyTest do
       if is_tuple(way), do: elem(way, 0), else: way
     end
   end
+
+  # Several clauses of which each binds some of the key of an ordered_set: ETS begins at the smallest of these keys, and takes the wrong one
+  # when they hold numbers of both types. It misses {1.0, :a} with the keys {1, :b} and {1.0, :_}; see differences_test.exs.
+  # The judge is the language alone then.
+  defp expected(:ordered_set, model, [_, _ | _] = spec),
+    do: :ets.match_spec_run(:ets.tab2list(model), :ets.match_spec_compile(spec))
+
+  defp expected(_type, model, spec), do: :ets.select(model, spec)
 
   # Several clauses of which each binds the key of an ordered_set: ETS looks from the smallest of these keys to the greatest, and
   # a map in a head then matches whatever maps lie between them.

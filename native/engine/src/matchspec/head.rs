@@ -5,6 +5,7 @@
 
 use super::parse::{variable, Compiler, HeadKey};
 use super::program::{BadSpec, Operand, Step};
+use crate::term::atom::host;
 use crate::term::{atom, read, Elements, Term};
 
 /// What a head asks of a record. `None` instead of it: no record of the table can match.
@@ -61,7 +62,8 @@ impl Compiler {
 
     fn key_of(&mut self, elements: Elements<'_>) {
         let Some(key) = elements.iter().nth(1) else { return };
-        self.head_key = if self.has_variables(key) {
+        let open_map = !host().exact_map_keys() && self.has_maps(key);
+        self.head_key = if self.has_variables(key) || open_map {
             HeadKey::Open
         } else {
             self.map_in_key |= self.has_maps(key);

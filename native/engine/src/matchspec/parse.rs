@@ -69,7 +69,7 @@ pub(super) enum HeadKey {
     Bound(usize),
 }
 
-/// Maps in a head match maps that hold more. But if every head binds the key, ETS looks up these very keys and then runs the
+/// Maps in a head match maps that hold more. But if every head binds the key, an older ETS ([`Host::exact_map_keys`]) looks up these very keys and then runs the
 /// clauses on what it found; so a record must have one of these keys, besides matching. Answers the keys if that makes a difference.
 fn exact_keys(heads: &[HeadKey], maps: bool, clauses: &[Clause]) -> Option<Vec<usize>> {
     if !maps || heads.iter().any(|head| matches!(head, HeadKey::Open)) {

@@ -243,6 +243,12 @@ impl Program {
             && clause.guards.iter().all(|guard| self.simple(guard, record).unwrap_or(true))
     }
 
+    /// The spec for single tuples, as `ets:test_ms` takes it: no key is looked up.
+    pub fn without_table(mut self) -> Program {
+        self.exact_keys = None;
+        self
+    }
+
     /// No record of the table can match.
     pub fn never(&self) -> bool {
         self.clauses.is_empty()

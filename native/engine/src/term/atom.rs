@@ -30,6 +30,11 @@ pub trait Host: Send + Sync {
     fn release(&self) -> u32 {
         25
     }
+    /// A map in the key of a head is looked up as it is, where elsewhere in a head it matches maps that hold more: ETS did so until it
+    /// was corrected in 2024 (OTP 27, and patches of 25 and 26).
+    fn exact_map_keys(&self) -> bool {
+        true
+    }
     /// Atoms the engine itself needs.
     fn well_known(&self) -> WellKnown;
 }

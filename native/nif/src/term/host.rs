@@ -10,6 +10,7 @@ struct Beam {
     signed_zero: bool,
     pids_by_node: bool,
     release: u32,
+    exact_map_keys: bool,
     well_known: WellKnown,
 }
 
@@ -52,7 +53,7 @@ fn release() -> u32 {
 }
 
 /// Installs this VM as the host of the engine.
-pub fn install() {
+pub fn install(exact_map_keys: bool) {
     let scratch = Scratch::new();
     let env = scratch.0;
     let atom_word = |name| word(atom(env, name));
@@ -76,7 +77,7 @@ pub fn install() {
         (Some(a), Some(b)) => unsafe { enif_compare(a, b) < 0 },
         _ => false,
     };
-    install_host(Box::new(Beam { signed_zero, pids_by_node, release: release(), well_known }));
+    install_host(Box::new(Beam { signed_zero, pids_by_node, release: release(), exact_map_keys, well_known }));
 }
 
 impl Host for Beam {
@@ -111,6 +112,10 @@ impl Host for Beam {
 
     fn release(&self) -> u32 {
         self.release
+    }
+
+    fn exact_map_keys(&self) -> bool {
+        self.exact_map_keys
     }
 
     fn well_known(&self) -> WellKnown {
