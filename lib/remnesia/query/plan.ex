@@ -13,6 +13,7 @@ defmodule Remnesia.Query.Plan do
     * `:key` - the records of one or several keys
     * `:key_range` - a part of an `:ordered_set`
     * `:index` - one or several values of an index
+    * `:both` - what has one value in an index and one in another, if both lead to many records
     * `:index_range` - ranges of values of an index
     * `:union` - alternatives (`:or`, or several clauses), each by key or index
     * `:scan` - every record of the table
@@ -51,7 +52,7 @@ defmodule Remnesia.Query.Plan do
           rows: rows,
           size: non_neg_integer,
           locks: :nothing | :records | :table,
-          ways: [{atom | {atom, atom}, rows}],
+          ways: [{atom | {atom, atom} | {:both, atom, atom}, rows}],
           bounded: [atom],
           visited: non_neg_integer | nil,
           matched: non_neg_integer | nil,
@@ -88,12 +89,16 @@ defmodule Remnesia.Query.Plan do
   end
 
   defp kind({kind, _position}), do: kind
+  defp kind({kind, _first, _second}), do: kind
   defp kind(kind), do: kind
 
   defp positions({_kind, position}), do: [position]
+  defp positions({_kind, first, second}), do: [first, second]
   defp positions(_way), do: []
 
   defp named({kind, position}, name), do: {kind, name.(position)}
+
+  defp named({kind, first, second}, name), do: {kind, name.(first), name.(second)}
   defp named(kind, _name), do: kind
 
   defp interval({prefix, from, to}), do: %{prefix: prefix, from: from, to: to}
@@ -119,13 +124,14 @@ defmodule Remnesia.Query.Plan do
   defp title(%{plan: :key_range}), do: "key range"
   defp title(%{plan: :index, index: index}), do: "index on #{index}"
   defp title(%{plan: :index_range, index: index}), do: "index range on #{index}"
+  defp title(%{plan: :both, bounds: [{one, _}, {two, _}]}), do: "indexes on #{one} and #{two}"
   defp title(%{plan: :union}), do: "union of searches by key and index"
   defp title(%{plan: :scan}), do: "scan of the whole table"
 
   defp bounds(%{bounds: []}), do: nil
 
-  defp bounds(%{bounds: bounds}) do
-    Enum.map_join(bounds, " or ", fn {name, intervals} ->
+  defp bounds(%{plan: plan, bounds: bounds}) do
+    Enum.map_join(bounds, if(plan == :both, do: " and ", else: " or "), fn {name, intervals} ->
       shown = intervals |> Enum.take(@shown) |> Enum.map_join(" or ", &condition(name, &1))
       hidden = length(intervals) - @shown
       if hidden > 0, do: "#{shown} or #{hidden} more", else: shown
@@ -170,6 +176,10 @@ defmodule Remnesia.Query.Plan do
 
   defp locks(%{locks: :nothing}), do: "nothing"
   defp locks(%{locks: :table}), do: "the table"
+
+  defp locks(%{plan: :both, index: index}),
+    do: "the value of #{index} and the records that have it"
+
   defp locks(%{plan: :index}), do: "the value and the records that have it"
   defp locks(%{plan: :union}), do: "keys, values and the records that have them"
   defp locks(%{locks: :records}), do: "these records"
@@ -178,7 +188,11 @@ defmodule Remnesia.Query.Plan do
   defp others(%{plan: plan, index: index, ways: ways}) do
     mine = if index, do: {plan, index}, else: plan
 
-    case for({way, rows} <- ways, way != mine and way != :scan, do: "#{way(way)} (#{rows(rows)})") do
+    case for(
+           {way, rows} <- ways,
+           way != mine and way != :scan and not match?({:both, _, _}, way),
+           do: "#{way(way)} (#{rows(rows)})"
+         ) do
       [] -> nil
       others -> Enum.join(others, ", ")
     end

@@ -203,6 +203,11 @@ fn parts(open: &Arc<OpenTable>, txn: &Txn, kind: Kind, model: &[Row]) {
             Box::new(|r| r.0 == 7 || r.0 == 2 || r.1 == 1),
         ),
     ];
+    // One index stands for two here: the values are the same.
+    for other in [1, 2] {
+        let second = (1, Range::of(form(other)));
+        plans.push((Plan::Both { first: (1, Range::of(form(1))), second }, Box::new(move |r| r.1 == 1 && other == 1)));
+    }
     if kind == Kind::OrderedSet {
         plans.push((Plan::KeyRanges([range(1, 4), range(5, 7)].into()), Box::new(in_ranges)));
         let sources = [Source::KeyRanges(vec![range(1, 4), range(5, 7)]), index(vec![range(2, 3)], false)];

@@ -1,7 +1,7 @@
 //! What a search would do, in terms that Elixir makes readable, and what it did.
 
 use crate::border::{name, with_scratch, Call, Fail, DB};
-use crate::select::{best, compile, encode, parse, search, Spec, Want};
+use crate::select::{best, compile, encode, parse, search, Spec, Want, MAX_SPEC};
 use crate::term::{decode, word, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{Interval, Outcome, Prefix};
@@ -44,6 +44,7 @@ fn way(call: &Call, way: Way) -> RawTerm {
         Way::KeyRanges => atoms::key_range(),
         Way::Index(field) => call.tuple(&[atoms::index(), position(call, field)]),
         Way::IndexRanges(field) => call.tuple(&[atoms::index_range(), position(call, field)]),
+        Way::Both(one, two) => call.tuple(&[atoms::both(), position(call, one), position(call, two)]),
         Way::Union => atoms::union(),
         Way::All => atoms::scan(),
     }
@@ -113,6 +114,7 @@ nif!(
         scratch.encoder.begin(call.limit());
         let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
         encode(call, scratch, *spec)?;
+        call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
         let mut spec = match compile(call, scratch, arity as usize, word(name), true) {
             Ok(spec) => spec,
             Err(bad) => return Ok(call.tuple(&[atoms::error(), call.binary(bad.0.as_bytes())])),

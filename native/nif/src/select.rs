@@ -53,6 +53,9 @@ impl Spec {
     }
 }
 
+/// Specs of more bytes are compiled and planned on a dirty scheduler: that takes a tenth of a millisecond per thousand.
+pub const MAX_SPEC: usize = 8 * 1024;
+
 /// What a visited row becomes.
 pub enum Want {
     Spec(Spec),
@@ -237,6 +240,7 @@ pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, n
     if let Some(found) = compiled::find(table.id, scratch.encoder.bytes()) {
         return Ok(Spec::new(call, found));
     }
+    call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
     let definition = &table.definition;
     let parsed = compile(call, scratch, definition.arity, definition.record_name, false);
     let spec = parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;

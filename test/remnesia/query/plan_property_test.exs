@@ -36,7 +36,7 @@ defmodule Remnesia.Query.PlanPropertyTest do
         ways -> MapSet.union(ways, one_round(type))
       end
 
-    for way <- [:nothing, :key, :key_range, :index, :index_range, :union, :scan],
+    for way <- [:nothing, :key, :key_range, :index, :index_range, :both, :union, :scan],
         do: assert(way in ways, "no random spec led to #{way}: #{inspect(ways)}")
 
     assert Native.lock_count() == 0

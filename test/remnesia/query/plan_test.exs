@@ -106,6 +106,36 @@ defmodule Remnesia.Query.PlanTest do
     assert Engine.dirty_select(ordered, spec) == Enum.to_list(1_001..5_000)
   end
 
+  test "two indexes together, if each leads to many records" do
+    for type <- [:set, :ordered_set, :bag] do
+      table = table(type: type, index: [:value, :group])
+      fill(table, for(id <- 1..20_000, do: {id, rem(id, 17), rem(id, 13)}))
+      spec = fn v, g -> [{{table, :"$1", v, g}, [], [:"$1"]}] end
+      expected = for id <- 1..20_000, rem(id, 17) == 5, rem(id, 13) == 7, do: id
+      plan = Query.explain(table, spec.(5, 7), analyze: true)
+      assert %Plan{plan: :both, visited: visited} = plan
+      assert visited == length(expected)
+      assert to_string(plan) =~ "value == 5 and group == 7"
+      assert Enum.sort(Engine.dirty_select(table, spec.(5, 7))) == expected
+
+      # With what was written in the transaction.
+      atomic(fn ->
+        [one, two, three | _] = expected
+        write(table, {one, 0, 7})
+        write(table, {two, 5, 7})
+        Engine.delete(table, three, :write)
+        write(table, {0, 5, 7})
+        write(table, {13, 5, 7})
+        found = Engine.select(table, spec.(5, 7), :read)
+        # In a bag the new record stands beside the old one.
+        gone = if type == :bag, do: [three], else: [one, three]
+        wanted = Enum.sort([0, 13 | expected] -- gone)
+        assert Enum.sort(found) == wanted
+        if type == :ordered_set, do: assert(found == wanted)
+      end)
+    end
+  end
+
   test "what it did" do
     assert %Plan{visited: 5, matched: 3, time: time} =
              explain([{:==, :status, :open}, {:==, :customer, 8}], analyze: true)

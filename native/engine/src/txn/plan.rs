@@ -20,6 +20,10 @@ const FEW_KEYS: usize = 8;
 const LOOK: usize = 4;
 /// A search that finds no more than these is preferred to a scan of any table: what it locks is less.
 const FEW_ROWS: usize = 256;
+/// Entries of an index that are walked in the time of a look at a row, or a few more.
+const ENTRIES: usize = 2;
+/// Searches of a union that are estimated by a sample each.
+const MAX_SAMPLES: usize = 4;
 /// Alternatives for which a path is looked for one by one.
 const MAX_UNION: usize = 64;
 /// More records or values than these are locked as the whole table.
@@ -35,6 +39,8 @@ pub enum Way {
     /// Of this field: values.
     Index(usize),
     IndexRanges(usize),
+    /// One value each of two fields.
+    Both(usize, usize),
     /// Several of these.
     Union,
     All,
@@ -68,6 +74,7 @@ impl Path {
             Plan::Keys(keys) => keys.len(),
             Plan::KeyRanges(ranges) => table.count_keys(ranges, max),
             Plan::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
+            Plan::Both { first: (field, range), .. } => table.count_values(*field, std::slice::from_ref(range), max),
             Plan::Gather(sources) => {
                 let more = |sum, source| if sum < max { sum + count_source(source, table, max - sum) } else { sum };
                 sources.iter().fold(0, more)
@@ -87,7 +94,9 @@ impl Path {
     fn guess(&self, table: &Table) -> Option<usize> {
         match &self.plan {
             Plan::Index { field, ranges, .. } => table.guess_values(*field, ranges),
-            Plan::Gather(sources) => sources.iter().map(|source| guess_source(source, table)).sum(),
+            Plan::Gather(sources) if sources.len() <= MAX_SAMPLES => {
+                sources.iter().map(|source| guess_source(source, table)).sum()
+            }
             _ => None,
         }
     }
@@ -127,6 +136,7 @@ pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
         return vec![Path { way: Way::Nothing, plan: Plan::Nothing, bounds: Vec::new() }, Path::all()];
     }
     let mut paths = single(program, table, &alternatives);
+    both(&mut paths);
     if alternatives.len() > 1 && alternatives.len() <= MAX_UNION {
         paths.extend(union(program, table, &alternatives));
     }
@@ -154,22 +164,51 @@ fn cheapest_of(paths: &[Path], table: &Table, most: usize) -> usize {
     // Counted in growing steps, so that the work goes by the smallest of them.
     let mut limit = most.min(64);
     loop {
-        let counted = paths[..scan].iter().enumerate().filter_map(|(i, path)| {
+        let one_by_one = paths[..scan].iter().enumerate().filter(|(_, path)| !matches!(path.plan, Plan::Both { .. }));
+        let counted = one_by_one.filter_map(|(i, path)| {
             let rows = path.count(table, limit + 1);
             (rows <= limit).then(|| (path.cost(rows), i))
         });
         if let Some((cost, best)) = counted.min() {
-            return if cost <= size.max(FEW_ROWS * LOOK) { best } else { or_ranges(paths, scan) };
+            return if cost <= size.max(FEW_ROWS * LOOK) { with_second(paths, best, table) } else { or_ranges(paths, scan) };
         }
         if limit >= most || limit >= size {
             break;
         }
         limit = most.min(limit * 8);
     }
+    // A sample takes as long as counting that much.
+    if most < COUNTED {
+        return or_ranges(paths, scan);
+    }
     let guessed = paths[..scan].iter().enumerate().filter_map(|(i, path)| Some((path.cost(path.guess(table)?), i)));
     match guessed.min() {
         Some((cost, best)) if cost < size => best,
         _ => or_ranges(paths, scan),
+    }
+}
+
+/// A second index may tell which rows of the first need no look. That pays if walking its entries costs less than the looks that it
+/// saves: of 10,000 rows and 10,000 entries with 100 in common it takes 0.66 ms instead of 1.1.
+fn with_second(paths: &[Path], best: usize, table: &Table) -> usize {
+    let Way::Index(field) = paths[best].way else { return best };
+    let seconds = || paths.iter().enumerate().filter(|(_, path)| matches!(path.way, Way::Both(first, _) if first == field));
+    if seconds().next().is_none() {
+        return best;
+    }
+    let (size, rows) = (table.size().max(1), paths[best].count(table, COUNTED));
+    if rows <= FEW_ROWS {
+        return best;
+    }
+    let entries = |path: &Path| match &path.plan {
+        Plan::Both { second: (field, range), .. } => table.count_values(*field, std::slice::from_ref(range), ENTRIES * rows),
+        _ => usize::MAX,
+    };
+    let second = seconds().map(|(i, path)| (entries(path), i)).min();
+    match second {
+        // As many rows are expected to remain as if the two had nothing to do with each other.
+        Some((entries, second)) if entries / ENTRIES + rows * entries / size < rows / 4 * 3 => second,
+        _ => best,
     }
 }
 
@@ -223,6 +262,22 @@ fn by_index(table: &Table, field: usize, bounds: Vec<Interval>) -> Path {
     Path { way: if values { Way::Index(field) } else { Way::IndexRanges(field) }, plan, bounds: vec![(field, bounds)] }
 }
 
+/// Pairs of single values of two indexes.
+fn both(paths: &mut Vec<Path>) {
+    let one = |path: &Path| match &path.plan {
+        Plan::Index { field, ranges, values: true } if ranges.len() == 1 => Some((*field, ranges[0].clone())),
+        _ => None,
+    };
+    let ones: Vec<_> = paths.iter().filter_map(|path| Some((one(path)?, path.bounds.clone()))).collect();
+    for (first, bounds) in &ones {
+        for (second, more) in ones.iter().filter(|(second, _)| second.0 != first.0) {
+            let plan = Plan::Both { first: first.clone(), second: second.clone() };
+            let bounds = [bounds.clone(), more.clone()].concat();
+            paths.push(Path { way: Way::Both(first.0, second.0), plan, bounds });
+        }
+    }
+}
+
 fn ranges(bounds: &[Interval]) -> Vec<Range> {
     bounds.iter().map(|interval| interval.range.clone()).collect()
 }
@@ -242,7 +297,7 @@ fn union(program: &Program, table: &Table, alternatives: &[Alternative]) -> Opti
                 [one] => one.clone(),
                 _ => return None,
             },
-            Plan::Nothing | Plan::All => return None,
+            Plan::Nothing | Plan::Both { .. } | Plan::All => return None,
         });
         bounds.extend(best.bounds);
     }
@@ -265,6 +320,7 @@ impl Plan {
             Plan::Keys(keys) => keys.len() <= LOCKED_KEYS,
             // A write lock on a value there is not: what has the value is the writer's to change, and what comes to it as well.
             Plan::Index { ranges, values, .. } => *values && ranges.len() <= LOCKED_VALUES && kind == LockKind::Read,
+            Plan::Both { .. } => kind == LockKind::Read,
             Plan::Gather(sources) => {
                 let count = |source: &Source| match source {
                     Source::Keys(keys) => (keys.len() <= LOCKED_KEYS).then_some(0),
@@ -297,6 +353,8 @@ impl Txn {
             Plan::Index { field, ranges, .. } => {
                 ranges.iter().try_for_each(|range| self.lock_value(db, table, *field, &range.low))
             }
+            // What has both values has the first.
+            Plan::Both { first: (field, range), .. } => self.lock_value(db, table, *field, &range.low),
             Plan::Gather(sources) => sources.iter().try_for_each(|source| match source {
                 Source::Keys(keys) => keys.iter().try_for_each(|key| self.lock_record(db, table, key.hash, kind)),
                 Source::Index { field, ranges, .. } => {

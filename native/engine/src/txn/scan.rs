@@ -7,12 +7,14 @@ use super::gather::{Gather, Source};
 use super::open::OpenTable;
 use super::overlay::Overlay;
 use crate::table::{Cursor, Key, KeyBytes};
-use crate::term::range::Range;
+use crate::term::range::{after, Range};
 use crate::term::Record;
 use std::sync::Arc;
 
 /// Keys whose rows are fetched ahead together.
 const BATCH: usize = 16;
+/// Entries of another index that are looked at for each key.
+const DENSER: usize = 16;
 
 /// How to find the rows. What is visited is more than what matches: the visitor looks at each row.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub enum Plan {
     /// Rows whose field is in ranges of ordered forms, rising and disjoint, where each key is found once and the order is free: one
     /// value, or any ranges in a set. `values`: each range is one value, not more.
     Index { field: usize, ranges: Arc<[Range]>, values: bool },
+    /// Rows that have one value in an index and one in another: the entries of a value are in the order of the keys.
+    Both { first: (usize, Range), second: (usize, Range) },
     /// The keys of all sources first, then the rows of each once, in the order of the keys.
     Gather(Arc<[Source]>),
     /// Every row.
@@ -73,7 +77,7 @@ impl Scan {
             Plan::Nothing => Place::Done,
             Plan::Keys(_) => Place::Key(0),
             Plan::KeyRanges(_) => Place::Range(0, None),
-            Plan::Index { .. } => Place::Index(0, None),
+            Plan::Index { .. } | Plan::Both { .. } => Place::Index(0, None),
             Plan::Gather(_) => Place::Gather(Box::default()),
             Plan::All => Place::Base(Cursor::Start),
         };
@@ -134,13 +138,21 @@ impl Scan {
                     self.place = if overlay.is_some() { Place::Added(None) } else { Place::Done };
                 }
             }
-            (Plan::Index { field, ranges, .. }, Place::Index(at, after)) => {
-                let (Some(index), Some(range)) = (open.table.index(*field), ranges.get(*at)) else {
+            (plan @ (Plan::Index { .. } | Plan::Both { .. }), Place::Index(at, after)) => {
+                let (field, range) = match plan {
+                    Plan::Index { field, ranges, .. } => (*field, ranges.get(*at)),
+                    Plan::Both { first: (field, range), .. } => (*field, Some(range).filter(|_| *at == 0)),
+                    _ => return self.place = Place::Done,
+                };
+                let (Some(index), Some(range)) = (open.table.index(field), range) else {
                     let merged = overlay.is_none() || open.table.is_ordered();
                     return self.place = if merged { Place::Done } else { Place::Added(None) };
                 };
                 let mut keys: Vec<KeyBytes> = Vec::new();
                 let mut last = index.keys_in(range, after.as_deref(), max, |key| keys.push(key));
+                if let Plan::Both { second: (field, range), .. } = plan {
+                    keep_common(&open, overlay, *field, range, &mut keys);
+                }
                 match overlay.filter(|_| open.table.is_ordered()) {
                     Some(overlay) => {
                         // One value: its entries are in the order of the keys, and the key is what follows the value.
@@ -190,6 +202,9 @@ impl Scan {
 /// Has the scan come by these committed rows?
 fn was_met(plan: &Plan, open: &OpenTable, committed: &[Record]) -> bool {
     match plan {
+        Plan::Both { first: (field, range), .. } => {
+            open.table.index(*field).is_some_and(|index| committed.iter().any(|row| range.contains(&index.value(row))))
+        }
         Plan::Index { field, ranges, .. } => open.table.index(*field).is_some_and(|index| {
             committed.iter().any(|row| {
                 let form = index.value(row);
@@ -198,6 +213,24 @@ fn was_met(plan: &Plan, open: &OpenTable, committed: &[Record]) -> bool {
         }),
         _ => !committed.is_empty(),
     }
+}
+
+/// Of rising keys keeps those that have the other value too, as far as that is known cheaply, and those of the write set, whose rows may
+/// be others by now.
+fn keep_common(open: &OpenTable, overlay: Option<&Overlay>, field: usize, value: &Range, keys: &mut Vec<KeyBytes>) {
+    let (Some(index), Some(first), Some(last)) = (open.table.index(field), keys.first(), keys.last()) else { return };
+    let entry = |key: &KeyBytes| [&value.low, &key[..]].concat();
+    let most = DENSER * keys.len();
+    let span = Range { low: entry(first), high: after(&entry(last)) };
+    let mut others: Vec<KeyBytes> = Vec::new();
+    if index.keys_in(&span, None, most, |key| others.push(key)).is_some() {
+        return;
+    }
+    let mut others = others.into_iter().peekable();
+    keys.retain(|key| {
+        while others.next_if(|other| other < key).is_some() {}
+        others.peek() == Some(key) || overlay.is_some_and(|o| o.touches(open, &Key::of(key.clone())))
+    });
 }
 
 /// Visits the rows of keys, in their order. Rows lie all over the memory: what will be read is fetched ahead.
