@@ -126,12 +126,25 @@ defmodule Remnesia.Query.PlanLockTest do
         exit(:through)
       end)
 
+    through?(pid, monitor)
+  end
+
+  defp through?(pid, monitor) do
     receive do
       {:DOWN, ^monitor, :process, ^pid, reason} -> reason == :through
     after
-      50 ->
-        Process.exit(pid, :kill)
-        receive do: ({:DOWN, ^monitor, :process, ^pid, _} -> false)
+      20 -> if waits?(pid), do: kill(pid, monitor), else: through?(pid, monitor)
     end
+  end
+
+  # In the one place where locks are waited for.
+  defp waits?(pid),
+    do:
+      Process.info(pid, :current_function) ==
+        {:current_function, {Remnesia.Engine.Local.Wait, :lock, 1}}
+
+  defp kill(pid, monitor) do
+    Process.exit(pid, :kill)
+    receive do: ({:DOWN, ^monitor, :process, ^pid, reason} -> reason == :through)
   end
 end
