@@ -2,8 +2,10 @@
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use remnesia_engine::matchspec::{Env, Outcome, Program, Scratch};
+use remnesia_engine::table::{Change, Definition, Kind, Table};
 use remnesia_engine::term::atom::plain::intern;
 use remnesia_engine::term::{read, Record, Term, Writer};
+use remnesia_engine::txn::plan::{cheapest, paths};
 use std::hint::black_box;
 
 const ROWS: i64 = 100_000;
@@ -119,7 +121,29 @@ fn benches(c: &mut Criterion) {
         });
     }
     group.finish();
-    c.bench_function("parse", |b| b.iter(|| Program::parse(black_box(&specs[3].1), 6, intern("movie"), None)));
+    planning(c, &rows, &specs[3].1);
+}
+
+/// From the bytes of a spec to a plan, and to a plan alone when the spec was compiled before.
+fn planning(c: &mut Criterion, rows: &[Record], spec: &[u8]) {
+    let name = intern("movie");
+    let definition = Definition { kind: Kind::Set, arity: 6, record_name: name, indexes: vec![2, 3] };
+    let table = Table::new(1, definition);
+    rows.iter().for_each(|row| table.update(&table.key_of(row), |_| Some(Change::Put(row.clone()))));
+    let mut group = c.benchmark_group("spec of two conjuncts");
+    group.bench_function("compiled", |b| b.iter(|| Program::parse(black_box(spec), 6, name, None)));
+    group.bench_function("compiled and planned", |b| {
+        b.iter(|| Program::parse(black_box(spec), 6, name, None).map(|program| cheapest(&paths(&program, &table), &table)))
+    });
+    let key = self::spec(|w| call(w, "==", &[&atom("$1"), &int(77)]), atom("$_"));
+    group.bench_function("key: compiled and planned", |b| {
+        b.iter(|| Program::parse(black_box(&key), 6, name, None).map(|program| cheapest(&paths(&program, &table), &table)))
+    });
+    for (text, spec) in [("key: planned again", &key[..]), ("planned again, 1,000 rows counted", spec)] {
+        let known = paths(&Program::parse(spec, 6, name, None).expect("a good spec"), &table);
+        group.bench_function(text, |b| b.iter(|| cheapest(black_box(&known), &table)));
+    }
+    group.finish();
 }
 
 criterion_group!(all, benches);
