@@ -99,7 +99,9 @@ defmodule Bench.Contender.Remnesia do
   end
 
   def dirty_read(i), do: Engine.dirty_read(Item, i)
-  def dirty_overwrite(i), do: Engine.dirty_write(Plain, {Plain, i, 1, "written", :other, 1.5})
+
+  def dirty_overwrite(i),
+    do: Engine.dirty_write(Plain, {Plain, i, div(i, 10), "written", :other, 1.5})
 
   def dirty_insert(i),
     do: Engine.dirty_write(Plain, {Plain, {:new, i}, 1, "written", :other, 1.5})
@@ -166,7 +168,7 @@ defmodule Bench.Contender.Mnesia do
   def guard_count(limit), do: length(where(:plain, [{:<, :"$2", limit}]))
 
   def dirty_read(i), do: :mnesia.dirty_read(:item, i)
-  def dirty_overwrite(i), do: :mnesia.dirty_write({:plain, i, 1, "written", :other, 1.5})
+  def dirty_overwrite(i), do: :mnesia.dirty_write({:plain, i, div(i, 10), "written", :other, 1.5})
   def dirty_insert(i), do: :mnesia.dirty_write({:plain, {:new, i}, 1, "written", :other, 1.5})
   def drop_inserted(to), do: for(i <- 1..to//1, do: :mnesia.dirty_delete(:plain, {:new, i}))
   def locks, do: length(:mnesia.system_info(:held_locks))
@@ -201,7 +203,10 @@ defmodule Bench.Contender.Ets do
       ])
 
   def dirty_read(i), do: :ets.lookup(:bench_ets, i)
-  def dirty_overwrite(i), do: :ets.insert(:bench_ets, {:plain, i, 1, "written", :other, 1.5})
+
+  def dirty_overwrite(i),
+    do: :ets.insert(:bench_ets, {:plain, i, div(i, 10), "written", :other, 1.5})
+
   def dirty_insert(i), do: :ets.insert(:bench_ets, {:plain, {:new, i}, 1, "written", :other, 1.5})
   def drop_inserted(to), do: for(i <- 1..to//1, do: :ets.delete(:bench_ets, {:new, i}))
   def memory, do: :ets.info(:bench_ets, :memory)
