@@ -130,4 +130,29 @@ defmodule Remnesia.DifferencesTest do
              {:both_numbers, {1.0, :a}, 1}
            ]
   end
+
+  test "the last key of an ordered_set, deleted with a greater one written: stock finds none" do
+    program = fn mnesia, write, delete ->
+      mnesia.transaction(fn ->
+        write.({:last_key, 1, 1})
+        delete.(0)
+        {mnesia.first(:last_key), mnesia.last(:last_key)}
+      end)
+    end
+
+    options = [type: :ordered_set, attributes: [:key, :value]]
+
+    for mnesia <- [:mnesia, Remnesia.Engine] do
+      {:atomic, :ok} = mnesia.create_table(:last_key, options)
+      on_exit(fn -> mnesia.delete_table(:last_key) end)
+      mnesia.dirty_write(:last_key, {:last_key, 0, 1})
+    end
+
+    delete = fn key -> :mnesia.delete(:last_key, key, :write) end
+    assert program.(:mnesia, &:mnesia.write/1, delete) == {:atomic, {1, :"$end_of_table"}}
+
+    write = fn record -> Remnesia.Engine.write(:last_key, record, :write) end
+    delete = fn key -> Remnesia.Engine.delete(:last_key, key, :write) end
+    assert program.(Remnesia.Engine, write, delete) == {:atomic, {1, 1}}
+  end
 end
