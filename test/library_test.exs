@@ -27,15 +27,35 @@ defmodule Remnesia.LibraryTest do
     :code.load_file(Remnesia.Native)
   end
 
-  # The same file: everything goes on.
+  # As Mix does before it compiles a module.
+  delete = fn ->
+    :code.purge(Remnesia.Native)
+    :code.delete(Remnesia.Native)
+  end
+
+  # The same file: everything goes on, also what is in a transaction.
   {:module, _} = load.()
   "kept" = read.().name
+  delete.()
+  "kept" = read.().name
+
+  "kept, too" =
+    Remnesia.transaction!(fn ->
+      Remnesia.Query.write(struct!(Item, id: 2, name: "kept, too"))
+      {:module, _} = load.()
+      Remnesia.Query.read(Item, 2).name
+    end)
 
   # Another file: refused, as often as it is tried, and the old one serves on.
   rebuild.()
   for _ <- 1..3, do: {:error, :on_load_failure} = load.()
   "kept" = read.().name
   :ok = Remnesia.transaction(fn -> Remnesia.Query.delete(Item, 2) end)
+
+  # Also when the old module was deleted first: the new one goes before the old library, whose file is gone.
+  delete.()
+  "kept" = read.().name
+  IO.puts("again")
 
   # Once the application is stopped it may come in, and begins with an empty database. This process has a handle of the old one.
   :ok = Application.stop(:remnesia)
@@ -47,6 +67,17 @@ defmodule Remnesia.LibraryTest do
   nil = read.()
   Remnesia.transaction!(fn -> Remnesia.Query.write(struct!(Item, id: 1, name: "new")) end)
   "new" = read.().name
+
+  # The application is stopped while its module cannot be had: whoever loads the next one does not have to wait for ever.
+  rebuild.()
+  beam = :code.which(Remnesia.Native)
+  away = beam ++ ~c".away"
+  File.rename!(beam, away)
+  delete.()
+  :ok = Application.stop(:remnesia)
+  File.rename!(away, beam)
+  {:ok, _} = Application.ensure_all_started(:remnesia)
+  {:error, {:no_exists, Item}} = Remnesia.transaction(fn -> Remnesia.Query.read(Item, 1) end)
   IO.puts("all is well")
   """
 
@@ -63,6 +94,6 @@ defmodule Remnesia.LibraryTest do
       System.cmd("elixir", ["-pa", Path.join(app, "ebin"), "-e", @script], stderr_to_stdout: true)
 
     assert {0, true} == {status, output =~ "all is well"}, output
-    assert output =~ "Stop the application first"
+    assert length(String.split(output, "Stop the application first")) == 5, output
   end
 end

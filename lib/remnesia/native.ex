@@ -8,9 +8,14 @@ defmodule Remnesia.Native do
   @compile {:autoload, false}
   @on_load :load
 
+  # The path of the library that is loaded: it may not be the one that is on disc now.
+  @loaded {__MODULE__, :loaded}
+
   @doc false
-  def load do
-    case :erlang.load_nif(to_charlist(path()), exact_map_keys?()) do
+  def load, do: load(path())
+
+  defp load(path) do
+    case :erlang.load_nif(to_charlist(path), {exact_map_keys?(), application?()}) do
       # The number is the library's own, see `upgrade` in native/nif/src/lib.rs.
       {:error, {:upgrade, ~c"Library upgrade-call unsuccessful (2)."}} ->
         IO.puts(
@@ -19,12 +24,28 @@ defmodule Remnesia.Native do
             "Stop the application first (Application.stop(:remnesia)), then load it again; until then the old build goes on."
         )
 
-        {:error, :stop_the_application_first}
+        old_goes_on(path)
 
-      result ->
-        result
+      :ok ->
+        :persistent_term.put(@loaded, path)
+
+      error ->
+        error
     end
   end
+
+  # A refusal leaves the old module in its place. But whoever compiles a module deletes the old one first, as Mix does: then this
+  # one goes before the old library, which a loader that has it open knows by its name, also when the file is gone.
+  defp old_goes_on(refused) do
+    old = :persistent_term.get(@loaded, refused)
+
+    if old == refused or :erlang.module_loaded(__MODULE__),
+      do: {:error, :stop_the_application_first},
+      else: load(old)
+  end
+
+  # Not asked of the application controller, which may be waiting for us.
+  defp application?, do: Process.whereis(Remnesia.Supervisor) != nil
 
   # Whether this VM's ETS looks up a map in the key of a match spec as it is, or like any other map in a head.
   defp exact_map_keys? do

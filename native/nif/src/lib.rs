@@ -94,14 +94,21 @@ static FUNCTIONS: Functions<53> = Functions([
 struct Library {
     magic: [u8; 16],
     is_running: extern "C" fn() -> bool,
+    /// Stops the database; the environment is that of the calling process.
+    stop: unsafe extern "C" fn(*mut ErlNifEnv),
 }
 
 const MAGIC: [u8; 16] = *b"remnesia library";
 
-static LIBRARY: Library = Library { magic: MAGIC, is_running };
+static LIBRARY: Library = Library { magic: MAGIC, is_running, stop };
 
 extern "C" fn is_running() -> bool {
     border::DB.is_running()
+}
+
+unsafe extern "C" fn stop(env: *mut ErlNifEnv) {
+    // A panic has nowhere to go in the other library; the database does not run any more, whatever was left undone.
+    let _ = std::panic::catch_unwind(|| schema::stop(env));
 }
 
 /// Answers of `upgrade` that are no success.
@@ -119,6 +126,9 @@ unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: Erl
 /// library in memory: tables and transactions are in its statics, so they go on, and resources are taken over. Another file is
 /// another library with statics of its own. It may not take the place of one whose database is running, or the tables would seem
 /// to be gone; afterwards it begins anew, with resources of its own, as the layout of those of the other is not known here.
+///
+/// A database that runs without its application is one that the application could not stop, as the module was gone by then: who
+/// stopped the application meant it too.
 unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, data: *mut *mut c_void, old: *mut *mut c_void, info: ErlNifTerm) -> c_int {
     // SAFETY: the old version's private data, which is null or was set by `load` of some version of this file.
     let other = unsafe { (*old).cast::<Library>() };
@@ -129,18 +139,33 @@ unsafe extern "C" fn upgrade(env: *mut ErlNifEnv, data: *mut *mut c_void, old: *
     }
     // SAFETY: whoever sets the pointer has the magic in front, and is never unmapped.
     if !other.is_null() && unsafe { (*other).magic == MAGIC && ((*other).is_running)() } {
-        return ANOTHER_RUNS;
+        let wanted = std::panic::catch_unwind(|| flags(env, info)[1]);
+        if wanted.unwrap_or(true) {
+            return ANOTHER_RUNS;
+        }
+        // SAFETY: as above; the environment is that of the process that loads the module.
+        unsafe { ((*other).stop)(env) };
     }
     // SAFETY: the arguments are those the VM gave.
     unsafe { load(env, data, info) }
 }
 
-/// `info`: whether ETS looks up a map in the key of a head as it is.
-fn open(env: *mut ErlNifEnv, flags: ErlNifResourceFlags, info: ErlNifTerm) -> c_int {
+/// What the module says when it loads us: whether ETS looks up a map in the key of a head as it is, whether the application runs.
+fn flags(env: *mut ErlNifEnv, info: ErlNifTerm) -> [bool; 2] {
+    atoms::init(env);
+    let (mut arity, mut elements) = (0, std::ptr::null());
+    // SAFETY: sets the elements when the term is a tuple; they live as long as it.
+    match unsafe { enif_get_tuple(env, info, &mut arity, &mut elements) } {
+        // SAFETY: there are two.
+        1 if arity == 2 => [0, 1].map(|i| unsafe { *elements.add(i) } == atoms::true_()),
+        _ => [false, true],
+    }
+}
+
+fn open(env: *mut ErlNifEnv, types: ErlNifResourceFlags, info: ErlNifTerm) -> c_int {
     let opened = std::panic::catch_unwind(|| {
-        atoms::init(env);
-        term::host::install(info == atoms::true_());
-        session::open_types(env, flags)
+        term::host::install(flags(env, info)[0]);
+        session::open_types(env, types)
     });
     match opened {
         Ok(true) => 0,

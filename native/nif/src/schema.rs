@@ -2,7 +2,7 @@
 
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
 use crate::session::{fire, with_txn};
-use crate::term::{decode, no_term, word, Encoder, RawTerm};
+use crate::term::{decode, no_term, word, Encoder, Env, RawTerm};
 use crate::{atoms, nif};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
@@ -26,13 +26,16 @@ nif!(db_start, |call, []| {
     Ok(call.tuple(&[atoms::error(), atoms::already_started()]))
 });
 
-nif!(db_stop, |call, []| {
+/// False when it did not run.
+pub fn stop(env: Env) -> bool {
     let mut wakes = Wakes::new();
     let was = DB.stop(&mut wakes);
-    fire(call.env, wakes);
+    fire(env, wakes);
     *PROPS.lock() = None;
-    Ok(if was { atoms::ok() } else { call.tuple(&[atoms::error(), atoms::not_started()]) })
-});
+    was
+}
+
+nif!(db_stop, |call, []| Ok(if stop(call.env) { atoms::ok() } else { call.tuple(&[atoms::error(), atoms::not_started()]) }));
 
 nif!(running, |_call, []| Ok(if DB.is_running() { atoms::true_() } else { atoms::false_() }));
 
