@@ -17,9 +17,9 @@ defmodule TermTest do
   end
 
   # A table without the properties that the Elixir side gives: only its rows are looked at.
-  defp table do
+  defp table(type \\ :set) do
     table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, :set, 3, table, [], [])
+    :ok = Native.table_create(table, type, 3, table, [], [])
 
     on_exit(fn ->
       txn = Native.txn_new()
@@ -209,8 +209,7 @@ defmodule TermTest do
   test "a large binary that begins inside a byte" do
     for size <- [20_000, 100_000] do
       <<_::1, unaligned::binary-size(size), _::7>> = :rand.bytes(size + 1)
-      table = :"term_test_#{System.unique_integer([:positive])}"
-      :ok = Native.table_create(table, :ordered_set, 3, table, [], [])
+      table = table(:ordered_set)
       :ok = Native.write(nil, table, {table, unaligned, unaligned}, :write)
 
       # Many readers of one attachment: each compares the key's content and gets a copy.

@@ -89,7 +89,7 @@ defmodule Remnesia.TransactionTest do
           rescue
             error in RuntimeError ->
               assert error.message == "broken"
-              assert {__MODULE__, :raise_here, 0, _} = hd(__STACKTRACE__)
+              assert [{__MODULE__, :raise_here, 0, _} | _] = __STACKTRACE__
           end
         end
 
