@@ -21,7 +21,7 @@ pub use open::OpenTable;
 pub use scan::{Plan, Scan};
 
 use crate::db::Db;
-use crate::table::{apply, key::hash, BagStep, Change, Key, Step, Table};
+use crate::table::{apply, key::hash, BagStep, Change, Key, Nowhere, Step, Table};
 use crate::term::Record;
 use held::Held;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
@@ -467,12 +467,12 @@ impl Txn {
             steps.extend(set.changes_mut().map(|(key, change)| Step { table, key, change }));
         }
         if steps.len() <= STEP {
-            return apply(&mut steps);
+            return apply(&mut steps, &mut Nowhere);
         }
         self.ctl.begin_commit();
         tables.iter().for_each(|t| t.begin_commit());
         // Those who wait for the end are woken also when it is a panic.
-        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(apply)));
+        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(|step| apply(step, &mut Nowhere))));
         tables.iter().for_each(|t| t.end_commit());
         self.ctl.end_commit(&mut self.wakes);
         if let Err(panic) = applied {
