@@ -103,4 +103,41 @@ defmodule Remnesia do
   """
   @spec transaction!((() -> term)) :: term | no_return
   defdelegate transaction!(function), to: Transaction, as: :execute!
+
+  @doc """
+  Takes over the tables of stock Mnesia: definitions, indexes, properties and records.
+
+  `source` is the directory of a Mnesia that does not run, or `:running` for the one that runs in this VM. The directory is
+  read through a copy and stays as it is. An import that was cut off goes on where it was when it is called again. At the
+  end records are counted and compared by hash with what Mnesia has.
+
+  ## Options
+
+    * `:tables` - names of the tables to take, or `:all` (default)
+    * `:node` - whose tables, if the schema of the directory knows several nodes
+    * `:max_atoms` - how many atoms that this VM does not have yet the data may bring. Defaults to 100,000.
+    * `:progress` - a function that gets a line of text now and then
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`, with `{:no_mnesia, source}`, `{:which_node, nodes}`,
+  `{:already_exists, table}` for a table that no import made, `:too_many_atoms`, `{:mnesia, output}` if stock Mnesia cannot open the
+  directory, or `{:differ, tables}` if the comparison at the end fails.
+
+      iex> Remnesia.import_mnesia("no/such/directory")
+      {:error, {:no_mnesia, "no/such/directory"}}
+  """
+  @spec import_mnesia(:running | Path.t(), keyword) ::
+          {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def import_mnesia(source, options \\ []), do: Remnesia.Transfer.Import.run(source, options)
+
+  @doc """
+  Writes all tables, as they are at one moment, to a file that `:mnesia.restore/2` and `:mnesia.install_fallback/1` take.
+  Writers wait until it is written.
+
+  The option `:progress` is a function that gets a line of text now and then.
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:not_in_mnesia, :duplicate_bag, tables}` as Mnesia has no such
+  tables, or the reason of a file that cannot be written.
+  """
+  @spec export_mnesia(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def export_mnesia(path, options \\ []), do: Remnesia.Transfer.Export.run(path, options)
 end

@@ -120,6 +120,16 @@ defmodule Remnesia.Engine do
   # --- information ---
 
   def table_info(table, item), do: Info.table(table, item)
+
+  @doc "What `create_table` made of its options, or nil."
+  @spec definition(table) :: Remnesia.Engine.Cstruct.t() | nil
+  def definition(table) do
+    case Remnesia.Native.table_props(table) do
+      {:ok, cstruct} -> cstruct
+      :error -> nil
+    end
+  end
+
   def system_info(item), do: Info.system(item)
   def info, do: Report.info()
   def schema, do: Report.schema()

@@ -176,6 +176,14 @@ defmodule Remnesia.Engine.Cstruct do
     List.to_tuple([:cstruct | Enum.map(@fields, &Map.fetch!(cstruct, &1))])
   end
 
+  @doc "The fields in Mnesia's order."
+  @spec fields() :: [atom]
+  def fields, do: @fields
+
+  @doc "Name and value of each field in Mnesia's order, as a backup has them."
+  @spec to_list(t) :: keyword
+  def to_list(%__MODULE__{} = cstruct), do: Enum.map(@fields, &{&1, Map.fetch!(cstruct, &1)})
+
   # --- reading ---
 
   defp keys!([{key, _value} | rest], name) do
