@@ -33,6 +33,7 @@ defmodule Remnesia.Engine do
   @callback next(table, term) :: term
   @callback prev(table, term) :: term
   @callback last_number(table) :: number | nil
+  @callback index_match_object(table, tuple, term, lock) :: [tuple]
   @callback lock_table(table, lock) :: :ok
   @callback lock_record(table, term, lock) :: :ok
   @callback lock_global(term, lock) :: :ok

@@ -78,7 +78,7 @@ nif!(
 
 /// Encodes a record of a table.
 #[inline]
-fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
+pub fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
     encoder.begin(call.limit());
     let key = |flat: &[u8]| open.table.prefetch_flat(flat);
     encoder.record(call.env, term, open.table.definition.arity, record_name(open), key).map_err(|error| match error {
@@ -90,10 +90,36 @@ fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -
 /// Refuses to change a table that is read-only, before anything else is looked at.
 #[inline]
 fn writable(open: &OpenTable) -> Result<(), Fail> {
-    if open.is_read_only() {
-        Err(Fail::Stop(Stop::ReadOnly))
-    } else {
+    if open.is_plain() || !open.is_read_only() {
         Ok(())
+    } else {
+        Err(Fail::Stop(Stop::ReadOnly))
+    }
+}
+
+/// The same outside transactions, where a change that somebody is to be told of is made by [`atoms::watched`] callers only.
+#[inline]
+fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
+    if open.is_plain() {
+        return Ok(());
+    }
+    writable(open)?;
+    if open.is_frozen() {
+        return Err(Fail::Stop(Stop::Frozen));
+    }
+    if open.is_watched() && ctx != atoms::watched() {
+        return Err(Fail::Stop(Stop::Watched));
+    }
+    Ok(())
+}
+
+/// What a change within a transaction answers: the caller keeps account of those that somebody is to be told of.
+#[inline]
+fn changed(open: &OpenTable) -> RawTerm {
+    if open.is_plain() || !open.is_watched() {
+        atoms::ok()
+    } else {
+        atoms::watched()
     }
 }
 
@@ -109,7 +135,7 @@ fn with_record(
         if no_txn(ctx) {
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
-            writable(open)?;
+            writable_now(open, ctx)?;
             let record = record(call, encoder, term, open)?;
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
@@ -119,7 +145,7 @@ fn with_record(
             writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
-            Ok(atoms::ok())
+            Ok(changed(txn.open(table)))
         })
     })
 }
@@ -140,7 +166,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
     if no_txn(*ctx) {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        writable(open)?;
+        writable_now(open, *ctx)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(atoms::ok());
@@ -150,17 +176,17 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
-        Ok(atoms::ok())
+        Ok(changed(txn.open(table)))
     })
 }));
 
 nif!(
     /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a value that is no integer counts as 0.
     update_counter,
-    |call, [table, key_term, increment]| with_scratch(|scratch| {
+    |call, [ctx, table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        writable(open)?;
+        writable_now(open, *ctx)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];

@@ -87,6 +87,8 @@ pub fn run<const N: usize>(
         Fail::Stop(Stop::Wait) => atoms::wait(),
         Fail::Stop(Stop::Restart) => atoms::restart(),
         Fail::Stop(Stop::CommitWait) => atoms::commit_wait(),
+        Fail::Stop(Stop::Watched) => atoms::watched(),
+        Fail::Stop(Stop::Frozen) => atoms::frozen(),
         Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
     }
 }
@@ -156,7 +158,7 @@ impl Call {
     fn reason<const N: usize>(&self, stop: Stop, args: &[RawTerm; N]) -> RawTerm {
         // Functions of tables take `(name, ..)` or `(ctx, name, ..)`; a context is `nil` or a reference.
         // SAFETY: only looks at the term.
-        let first_is_context = N > 1 && (args[0] == atoms::nil() || unsafe { enif_is_ref(self.env, args[0]) } != 0);
+        let first_is_context = N > 1 && (args[0] == atoms::nil() || args[0] == atoms::watched() || unsafe { enif_is_ref(self.env, args[0]) } != 0);
         let name = args.get(usize::from(first_is_context)).copied().unwrap_or(atoms::nil());
         if !DB.is_running() {
             return atoms::not_running();
@@ -170,7 +172,7 @@ impl Call {
                 let key = args.last().copied().unwrap_or(atoms::nil());
                 self.tuple(&[atoms::badarg(), self.list(&[name, key])])
             }
-            Stop::Wait | Stop::Restart | Stop::CommitWait => atoms::badarg(),
+            Stop::Wait | Stop::Restart | Stop::CommitWait | Stop::Watched | Stop::Frozen => atoms::badarg(),
         }
     }
 

@@ -11,9 +11,11 @@ mod keys;
 mod schema;
 mod select;
 mod session;
+mod shadow;
 mod term;
 mod testing;
 mod txn;
+mod watch;
 
 use rustler::sys::*;
 use std::ffi::{c_int, c_uint, c_void, CStr};
@@ -32,7 +34,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<53> = Functions([
+static FUNCTIONS: Functions<62> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -63,7 +65,7 @@ static FUNCTIONS: Functions<53> = Functions([
     nif(c"write", 4, access::write),
     nif(c"delete", 3, access::delete),
     nif(c"delete_object", 3, access::delete_object),
-    nif(c"update_counter", 3, access::update_counter),
+    nif(c"update_counter", 4, access::update_counter),
     nif(c"index_read", 4, select::index_read),
     nif(c"select", 5, select::select),
     nif(c"select_next", 2, select::select_next),
@@ -76,6 +78,15 @@ static FUNCTIONS: Functions<53> = Functions([
     nif(c"next", 3, keys::next),
     nif(c"prev", 3, keys::prev),
     nif(c"last_number", 2, keys::last_number),
+    nif(c"watch", 2, watch::watch),
+    nif(c"txn_publish", 1, watch::txn_publish),
+    nif(c"txn_join", 1, watch::txn_join),
+    nif(c"txn_untouched", 2, watch::txn_untouched),
+    nif(c"txn_written_keys", 2, watch::txn_written_keys),
+    nif(c"shadow_create", 6, shadow::shadow_create),
+    nif(c"shadow_write", 2, shadow::shadow_write),
+    nif(c"shadow_swap", 3, shadow::shadow_swap),
+    nif(c"shadow_drop", 1, shadow::shadow_drop),
     nif(c"test_encode", 1, testing::encode),
     nif(c"test_roundtrip", 1, testing::roundtrip),
     nif(c"test_compare", 2, testing::compare),

@@ -73,12 +73,24 @@ fn ints(call: &Call, mut list: RawTerm) -> Result<Vec<usize>, Fail> {
     Ok(all)
 }
 
-fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm) -> Result<(), Fail> {
+pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm) -> Result<(), Fail> {
     encoder.begin(call.limit());
     encoder.term(call.env, props)?;
     let attached = encoder.attached();
     PROPS.lock().get_or_insert_with(HashMap::new).insert(name.into(), (encoder.bytes().into(), attached));
     Ok(())
+}
+
+/// What the engine is to know of a table.
+pub fn definition(call: &Call, [type_, arity, record_name, index]: [RawTerm; 4]) -> Result<Definition, Fail> {
+    let arity = int(call, arity)?;
+    let indexes: Vec<_> = ints(call, index)?.into_iter().map(|position| position.wrapping_sub(2)).collect();
+    // SAFETY: only looks at the term.
+    let named = unsafe { enif_is_atom(call.env, record_name) } != 0;
+    if !named || !(3..=65_535).contains(&arity) || indexes.iter().any(|field| !(1..arity - 1).contains(field)) {
+        return Err(Fail::BadArg);
+    }
+    Ok(Definition { kind: kind(type_)?, arity, record_name: word(record_name), indexes })
 }
 
 nif!(
@@ -87,17 +99,10 @@ nif!(
     |call, [table, type_, arity, record_name, index, props]| with_scratch(|scratch| {
         let name = name(call, scratch, *table)?;
         let beside = scratch.encoder.attached();
-        let arity = int(call, *arity)?;
-        let indexes: Vec<_> = ints(call, *index)?.into_iter().map(|position| position.wrapping_sub(2)).collect();
-        // SAFETY: only looks at the term.
-        let named = unsafe { enif_is_atom(call.env, *record_name) } != 0;
-        if !named || !(3..=65_535).contains(&arity) || indexes.iter().any(|field| !(1..arity - 1).contains(field)) {
-            return Err(Fail::BadArg);
-        }
+        let definition = definition(call, [*type_, *arity, *record_name, *index])?;
         if !DB.is_running() {
             return Err(Fail::Reason(atoms::not_running()));
         }
-        let definition = Definition { kind: kind(*type_)?, arity, record_name: word(*record_name), indexes };
         let taken = || Fail::Reason(call.tuple(&[atoms::already_exists(), *table]));
         if DB.open(&name).is_some() {
             return Err(taken());

@@ -27,8 +27,10 @@ nif!(
     txn_commit,
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > HEAVY)?;
-        match (txn.commit(&DB), txn.blamed()) {
-            (Ok(()), _) => Ok(atoms::ok()),
+        let watched = txn.is_watched() || DB.is_watched();
+        let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
+        match (commit, txn.blamed()) {
+            (Ok(()), _) => Ok(if watched { atoms::watched() } else { atoms::ok() }),
             (Err(stop), Some(open)) if DB.is_running() => {
                 let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
                 Err(Fail::Reason(call.tuple(&[what, table_name(call, &open)])))

@@ -8,7 +8,8 @@ defmodule Remnesia.Engine.Local.Schema do
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Signal, Transaction}
+  alias Remnesia.Engine.Local.{Index, Signal, Transaction}
+  alias Remnesia.Events
   alias Remnesia.Native
 
   @no_disc "durability is not available in this version of Remnesia: tables live in RAM"
@@ -38,8 +39,12 @@ defmodule Remnesia.Engine.Local.Schema do
            Cstruct.positions(cstruct),
            cstruct
          ) do
-      :ok -> Native.table_access(name, mode)
-      {:"$error", reason} -> Signal.abort(reason)
+      :ok ->
+        Index.remember(name, cstruct.attributes)
+        Native.table_access(name, mode)
+
+      {:"$error", reason} ->
+        Signal.abort(reason)
     end
   end
 
@@ -50,6 +55,8 @@ defmodule Remnesia.Engine.Local.Schema do
       existing!(table, {:no_exists, table})
       writable!(table)
       Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+      Index.forget(table)
+      Events.forget(table)
     end)
   end
 

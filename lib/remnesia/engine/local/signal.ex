@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Signal do
   # What the native side may answer in place of a value, and what to do then. All of it is off the hot path: an operation
   # calls the NIF itself and comes here only with an answer that is not its value.
 
-  alias Remnesia.Engine.Local.Wait
+  alias Remnesia.Engine.Local.{Wait, Watch}
   alias Remnesia.Native
 
   @doomed :"$remnesia_doomed"
@@ -27,6 +27,7 @@ defmodule Remnesia.Engine.Local.Signal do
     end
   end
 
+  def settle(:"$watched", operation, arguments), do: Watch.note(operation, arguments)
   def settle(:"$restart", _operation, _arguments), do: restart()
   def settle({:"$error", reason}, _operation, _arguments), do: abort(reason(reason))
   def settle(value, _operation, _arguments), do: value

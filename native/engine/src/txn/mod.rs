@@ -13,6 +13,7 @@ pub mod overlay;
 pub mod plan;
 pub mod scan;
 pub mod walk;
+mod watch;
 mod write_set;
 
 pub use gather::Source;
@@ -45,6 +46,10 @@ pub enum Stop {
     Damaged,
     /// The table is read-only.
     ReadOnly,
+    /// Somebody is to be told of the change: the host asks again, in the way that does it.
+    Watched,
+    /// The table is being rebuilt: ask again later (operations outside transactions only).
+    Frozen,
     /// No transaction is open.
     NoTransaction,
     /// The key is not there and the table has no order.
@@ -260,11 +265,14 @@ impl Txn {
         let request = self.request(want, own);
         let verdict = self.held.open(table).lock.acquire(&request, &mut self.wakes);
         self.verdict(verdict, Place::Table(table), want)?;
-        // It may have been deleted while we waited.
-        if self.held.open(table).is_dropped() {
-            Err(Stop::NoTable)
-        } else {
-            Ok(())
+        // It may have been deleted while we waited, or another have taken its place.
+        match self.held.open(table).is_dropped() {
+            false => Ok(()),
+            true if self.held.open(table).is_replaced() => {
+                self.doomed = true;
+                Err(Stop::Restart)
+            }
+            true => Err(Stop::NoTable),
         }
     }
 
@@ -437,19 +445,24 @@ impl Txn {
             return Ok(());
         }
         if !self.overlay.is_empty() {
-            let bad = self.overlay.sets().iter().map(|(_, table, _)| self.held.open(*table));
-            let bad = bad.into_iter().find(|open| open.is_dropped() || open.table.is_damaged()).cloned();
-            if let Some(open) = bad {
-                let stop = if open.is_dropped() { Stop::NoTable } else { Stop::Damaged };
-                self.blamed = Some(open);
-                self.end(db);
-                return Err(stop);
-            }
-            self.lock_changed_values(db)?;
+            self.prepare(db)?;
             self.apply();
         }
         self.end(db);
         Ok(())
+    }
+
+    /// Does of an outermost commit what may fail or wait.
+    fn prepare(&mut self, db: &Db) -> Result<(), Stop> {
+        let bad = self.overlay.sets().iter().map(|(_, table, _)| self.held.open(*table));
+        let bad = bad.into_iter().find(|open| open.is_dropped() || open.table.is_damaged()).cloned();
+        if let Some(open) = bad {
+            let stop = if open.is_dropped() { Stop::NoTable } else { Stop::Damaged };
+            self.blamed = Some(open);
+            self.end(db);
+            return Err(stop);
+        }
+        self.lock_changed_values(db)
     }
 
     /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end.
