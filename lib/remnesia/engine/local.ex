@@ -11,7 +11,7 @@ defmodule Remnesia.Engine.Local do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
-  alias Remnesia.Engine.Local.{Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Bulk, Match, Scan, Signal, Transaction}
   alias Remnesia.Native
 
   defguardp is_lock(kind) when kind == :read or kind == :write
@@ -124,7 +124,7 @@ defmodule Remnesia.Engine.Local do
   @impl true
   def match_object(table, pattern, kind)
       when is_tuple(pattern) and tuple_size(pattern) > 2 and is_atom(table) do
-    select(table, [{pattern, [], [:"$_"]}], kind)
+    select(table, Match.spec(pattern), kind)
   end
 
   def match_object(table, pattern, _kind) do
@@ -171,6 +171,23 @@ defmodule Remnesia.Engine.Local do
 
   @impl true
   def select(continuation), do: Scan.continue(inside!(), continuation)
+
+  @impl true
+  def index_match_object(table, pattern, attribute, kind),
+    do: Match.index_match_object(table, pattern, attribute, kind)
+
+  @impl true
+  def select_in_order(table, spec, order, limit, offset, kind),
+    do: Bulk.select_in_order(table, spec, order, limit, offset, lock_kind(table, kind))
+
+  @impl true
+  def count(table, spec, kind), do: Bulk.count(table, spec, lock_kind(table, kind))
+
+  @impl true
+  def delete_all(table, spec), do: Bulk.delete_all(table, spec)
+
+  @impl true
+  def update_all(table, spec, fun), do: Bulk.update_all(table, spec, fun)
 
   @impl true
   def index_read(table, value, position) do
@@ -287,11 +304,12 @@ defmodule Remnesia.Engine.Local do
   end
 
   # Mnesia refuses to delete an object that could be taken for a pattern; it does not look into maps.
-  defp variable?(:_), do: true
-  defp variable?(atom) when is_atom(atom), do: variable_name?(Atom.to_string(atom))
-  defp variable?(tuple) when is_tuple(tuple), do: tuple_variable?(tuple, tuple_size(tuple))
-  defp variable?([head | tail]), do: variable?(head) or variable?(tail)
-  defp variable?(_other), do: false
+  @doc false
+  def variable?(:_), do: true
+  def variable?(atom) when is_atom(atom), do: variable_name?(Atom.to_string(atom))
+  def variable?(tuple) when is_tuple(tuple), do: tuple_variable?(tuple, tuple_size(tuple))
+  def variable?([head | tail]), do: variable?(head) or variable?(tail)
+  def variable?(_other), do: false
 
   defp tuple_variable?(_tuple, 0), do: false
 

@@ -54,6 +54,21 @@ defmodule Remnesia.Engine.Local.Dirty do
   def select(table, spec) when is_list(spec), do: scan(:select, [nil, table, spec, :read, 0])
   def select(table, spec), do: Signal.abort({:bad_type, table, spec})
 
+  @doc "The first chunk of a select, and its continuation."
+  def select(table, spec, limit)
+      when is_atom(table) and is_list(spec) and is_integer(limit) and limit > 0 do
+    arguments = [nil, table, spec, :read, limit]
+    template = Scan.template(nil, table, spec, :read)
+    Scan.chunk(apply(Native, :select, arguments), :select, arguments, template)
+  end
+
+  def select(table, spec, limit), do: Signal.abort({:badarg, table, spec, limit})
+
+  @doc "The chunk after a continuation."
+  def select(continuation), do: Scan.continue(nil, continuation)
+
+  def index_read(table, value, position), do: scan(:index_read, [nil, table, value, position])
+
   def all_keys(table), do: scan(:all_keys, [nil, table])
 
   defp scan(operation, arguments),

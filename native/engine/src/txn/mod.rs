@@ -9,16 +9,21 @@ mod grow;
 mod held;
 pub mod lock;
 pub mod open;
+mod ordered;
 pub mod overlay;
+
 pub mod plan;
 pub mod scan;
+pub mod sorted;
 pub mod walk;
 mod write_set;
 
 pub use gather::Source;
 pub use held::TableRef;
 pub use open::OpenTable;
+pub use ordered::{in_order, Course};
 pub use scan::{Plan, Scan};
+pub use sorted::{By, Sorted};
 
 use crate::db::Db;
 use crate::table::{apply, key::hash, BagStep, Change, Key, Step, Table};
