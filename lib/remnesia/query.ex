@@ -278,8 +278,8 @@ defmodule Remnesia.Query do
 
     * comparisons, `and`, `or`, `not`, `in` with a list, a range or a pinned collection, `is_nil(year)`
     * `+`, `-`, `*`, `/`, `div`, `rem`, `abs`, `round`, `trunc` and the operators of `Bitwise`
-    * tests of types, as `is_binary(title)`; `elem`, `tuple_size`, `hd`, `tl`, `length`, `byte_size`, `bit_size`, `map_size`, `map_get`,
-      `is_map_key`
+    * tests of types, as `is_binary(title)`; `elem`, `tuple_size` (from OTP 26 on), `hd`, `tl`, `length`, `byte_size`, `bit_size`, `map_size`,
+      `is_map_key(map, key)`, `:erlang.map_get(key, map)`, `map.key`
     * `String.starts_with?(title, "Al")`, which uses a key or an index
     * tuples and lists of all this, constants, module attributes
 

@@ -35,10 +35,10 @@ defmodule Remnesia.Query.Where do
   }
 
   @binary [:and, :or, :==, :!=, :===, :!==, :<, :<=, :>, :>=, :+, :-, :*, :/, :div, :rem] ++
-            [:&&&, :|||, :<<<, :>>>, :band, :bor, :bxor, :bsl, :bsr, :is_function]
+            [:&&&, :|||, :<<<, :>>>, :band, :bor, :bxor, :bsl, :bsr]
 
   @unary [:not, :+, :-, :abs, :bnot, :bit_size, :byte_size, :hd, :tl, :length, :map_size, :node] ++
-           [:round, :trunc, :tuple_size, :is_atom, :is_binary, :is_boolean, :is_float] ++
+           [:round, :trunc, :is_atom, :is_binary, :is_float] ++
            [:is_function, :is_integer, :is_list, :is_map, :is_number, :is_pid, :is_port] ++
            [:is_reference, :is_tuple]
 
@@ -92,6 +92,10 @@ defmodule Remnesia.Query.Where do
 
   defp guard({:__block__, _, [one]}, at), do: guard(one, at)
   defp guard({:is_nil, _, [value]}, at), do: call(:"=:=", [guard(value, at), nil])
+
+  # Specifications know no such function.
+  defp guard({:is_boolean, _, [value]}, at), do: member(guard(value, at), [true, false], at)
+
   defp guard({:in, _, [value, list]}, at), do: member(guard(value, at), list, at)
 
   defp guard({:not, _, [{:in, _, [value, list]}]}, at),
@@ -106,10 +110,16 @@ defmodule Remnesia.Query.Where do
   defp guard({:is_map_key, _, [map, key]}, at),
     do: call(:is_map_key, [guard(key, at), guard(map, at)])
 
-  defp guard({:map_get, _, [map, key]}, at), do: call(:map_get, [guard(key, at), guard(map, at)])
+  defp guard({{:., _, [:erlang, :map_get]}, _, [key, map]}, at),
+    do: call(:map_get, [guard(key, at), guard(map, at)])
 
   defp guard({{:., _, [{:__aliases__, _, [:String]}, :starts_with?]}, _, [value, prefix]}, at),
     do: prefix(guard(value, at), prefix, at)
+
+  # A field of a map in an attribute, as in a guard of Elixir.
+  defp guard({{:., _, [{name, _, context} = map, key]}, _, []}, at)
+       when is_atom(name) and is_atom(context) and is_atom(key),
+       do: call(:map_get, [key, guard(map, at)])
 
   defp guard({:self, _, []}, _), do: {:{}, [], [:self]}
   defp guard({:node, _, []}, _), do: {:{}, [], [:node]}
@@ -120,6 +130,13 @@ defmodule Remnesia.Query.Where do
   defp guard({sign, _, [number]}, _) when sign in [:-, :+] and is_number(number),
     do: if(sign == :-, do: -number, else: number)
 
+  defp guard({:tuple_size, _, [operand]} = code, at) do
+    if String.to_integer(System.otp_release()) < 26,
+      do:
+        refuse(at.env, "#{Macro.to_string(code)}: specifications know tuple_size from OTP 26 on"),
+      else: call(:tuple_size, [guard(operand, at)])
+  end
+
   defp guard({operator, _, [operand]}, at) when operator in @unary,
     do: call(operator, [guard(operand, at)])
 
@@ -129,8 +146,8 @@ defmodule Remnesia.Query.Where do
   defp guard({left, right}, at), do: tuple([left, right], at)
   defp guard(list, at) when is_list(list), do: Enum.map(list, &element(&1, at))
 
-  defp guard({form, _, _} = code, at) when form in [:%{}, :<<>>] do
-    if not Macro.quoted_literal?(code),
+  defp guard({form, _, parts} = code, at) when form in [:%{}, :<<>>] do
+    if not Macro.quoted_literal?(parts),
       do: refuse(at.env, "#{Macro.to_string(code)} is no constant: if it is a value, pin it")
 
     {:const, code}

@@ -52,6 +52,7 @@ defmodule Remnesia.Engine.Local.Bulk do
     txn = inside!()
     found = Local.select(table, [{head, guards, [:"$_"]}], :write)
     changed = Enum.map(found, fun)
+
     # All go before the first comes: of two equal records of a bag one may be the new form of another.
     if bag?(table), do: each(found, &change(:delete_object, [txn, table, &1]))
     each(changed, &change(:write, [txn, table, &1, :write]))
