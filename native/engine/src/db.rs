@@ -136,7 +136,7 @@ impl Db {
         let open = open.clone();
         reaper::run(move || {
             std::thread::sleep(LOOKED_UP);
-            drop(open.table.clear());
+            drop(open.table.clear(&mut Nowhere));
         });
         true
     }

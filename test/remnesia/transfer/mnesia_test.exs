@@ -14,6 +14,8 @@ defmodule Remnesia.Transfer.MnesiaTest do
     :mnesia.stop()
 
     on_exit(fn ->
+      Application.delete_env(:mnesia, :dir)
+      :mnesia.start()
       File.rm_rf!(root)
       Application.stop(:remnesia)
       Application.ensure_all_started(:remnesia)
@@ -122,7 +124,6 @@ defmodule Remnesia.Transfer.MnesiaTest do
              {:error, {:which_node, [:"stock@127.0.0.1"]}}
 
     :ok = :mnesia.start()
-    on_exit(fn -> :mnesia.stop() end)
     {:atomic, :ok} = :mnesia.create_table(:here, attributes: [:k, :v])
     for i <- 1..10, do: :ok = :mnesia.dirty_write({:here, i, self()})
     assert Remnesia.import_mnesia(:running, tables: [:here]) == {:ok, [here: 10]}

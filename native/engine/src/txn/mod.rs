@@ -9,9 +9,12 @@ mod grow;
 mod held;
 pub mod lock;
 pub mod open;
+mod ordered;
 pub mod overlay;
+
 pub mod plan;
 pub mod scan;
+pub mod sorted;
 pub mod walk;
 mod watch;
 mod write_set;
@@ -19,7 +22,9 @@ mod write_set;
 pub use gather::Source;
 pub use held::TableRef;
 pub use open::OpenTable;
+pub use ordered::{in_order, Course};
 pub use scan::{Plan, Scan};
+pub use sorted::{By, Sorted};
 
 use crate::db::Db;
 use crate::table::{apply, key::hash, BagStep, Change, Key, Nowhere, Step, Table};
