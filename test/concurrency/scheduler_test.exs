@@ -49,10 +49,10 @@ defmodule Remnesia.SchedulerTest do
             "    #{String.pad_trailing(name, 52)} #{p50} #{p99} #{max} #{inspect(held[name], limit: 2)}"
           )
 
-    for {name, _p50, _p99, _max} <- delays,
-        do:
-          refute(Enum.any?(held[name], &(&1 =~ "Remnesia.Native.")), inspect({name, held[name]}))
-
-    delays
+    # What held others up for too long, and functions of ours that were seen doing it.
+    for {name, _p50, _p99, max} <- delays,
+        ours = Enum.filter(held[name], &(&1 =~ "Remnesia.Native.")),
+        max >= @loose or ours != [],
+        do: {name, max, ours}
   end
 end
