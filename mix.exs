@@ -45,6 +45,7 @@ defmodule Remnesia.MixProject do
         lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides docs
         Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
         native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
+        compat/memento/mix.exs compat/memento/compile.exs
       )
     ]
   end
