@@ -56,6 +56,7 @@ defmodule Remnesia.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/from_memento.md",
         "guides/queries.md",
         "guides/differences.md",
         "ARCHITECTURE.md",
