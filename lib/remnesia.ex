@@ -27,24 +27,30 @@ defmodule Remnesia do
 
   require Remnesia.Error
 
+  # What reasons call the application. This source is compiled to Memento as well (compat/memento), whose users know :mnesia.
+  @named if(__MODULE__ == Memento, do: :mnesia, else: :remnesia)
+
   @doc """
   Starts the database. Applications that depend on `:remnesia` find it started.
 
-  Returns `:ok` or `{:error, reason}`, with `{:already_started, :remnesia}`.
+  Returns `:ok` or `{:error, reason}`, with `{:already_started, #{inspect(@named)}}`.
 
       iex> Remnesia.start()
-      {:error, {:already_started, :remnesia}}
+      {:error, {:already_started, #{inspect(@named)}}}
   """
   @spec start() :: :ok | {:error, term}
-  def start, do: Application.start(:remnesia)
+  def start, do: :remnesia |> Application.start() |> named()
 
   @doc """
   Stops the database. Its tables, which are in RAM, are gone.
 
-  Returns `:ok` or `{:error, {:not_started, :remnesia}}`.
+  Returns `:ok` or `{:error, {:not_started, #{inspect(@named)}}}`.
   """
   @spec stop() :: :ok | {:error, term}
-  def stop, do: Application.stop(:remnesia)
+  def stop, do: :remnesia |> Application.stop() |> named()
+
+  defp named({:error, {reason, :remnesia}}), do: {:error, {reason, @named}}
+  defp named(result), do: result
 
   @doc """
   Connects this node to others that run Remnesia.
