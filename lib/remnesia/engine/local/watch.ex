@@ -176,8 +176,12 @@ defmodule Remnesia.Engine.Local.Watch do
     if is_integer(answer) do
       {_type, record_name} = Events.table(table)
       record = {record_name, key, answer}
-      # Mnesia works the old record out of the new one.
-      old = if old == [], do: [], else: [put_elem(record, 2, answer - increment)]
+      # Mnesia tells the old record only where the new value is the sum.
+      before = put_elem(record, 2, answer - increment)
+
+      old =
+        if match?([{_, _, value}] when value == answer - increment, old), do: [before], else: []
+
       id = {:dirty, self()}
 
       Events.deliver([

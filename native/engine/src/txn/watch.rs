@@ -15,6 +15,11 @@ impl Txn {
         self.overlay.tables().any(|table| self.held.open(table).is_watched())
     }
 
+    /// Did it change anything at all?
+    pub fn has_changes(&self) -> bool {
+        !self.overlay.is_empty()
+    }
+
     /// Everything of the outermost commit that can be refused.
     pub fn prepare_watched(&mut self, db: &Db) -> Result<(), Stop> {
         self.ready()?;
