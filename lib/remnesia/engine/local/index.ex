@@ -97,7 +97,8 @@ defmodule Remnesia.Engine.Local.Index do
       true ->
         case Native.table_props(table) do
           {:ok, %{index: index}} ->
-            if not List.keymember?(index, position, 0),
+            # With a key like `:"$1"` Mnesia scans the table, whether there is an index or not.
+            if elem(pattern, 1) == :_ and not List.keymember?(index, position, 0),
               do: Signal.abort({:badarg, [table, pattern, position]})
 
             :ok
