@@ -8,7 +8,7 @@ use remnesia_engine::db;
 use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
 use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
-use remnesia_engine::txn::{LockKind, OpenTable, Stop};
+use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 
 /// Living terms of a search key, as the engine wants them.
 pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
@@ -125,12 +125,13 @@ fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
 
 /// What a change within a transaction answers: the caller keeps account of those that somebody is to be told of.
 #[inline]
-fn changed(open: &OpenTable) -> RawTerm {
+fn changed(txn: &mut Txn, table: TableRef) -> RawTerm {
+    let open = txn.open(table);
     if open.is_plain() || !open.is_watched() {
-        atoms::ok()
-    } else {
-        atoms::watched()
+        return atoms::ok();
     }
+    txn.mark_watched();
+    atoms::watched()
 }
 
 /// A call that takes a record: `dirty` outside transactions, `transactional` inside.
@@ -156,7 +157,7 @@ fn with_record(
             writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
-            Ok(changed(txn.open(table)))
+            Ok(changed(txn, table))
         })
     })
 }
@@ -188,7 +189,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
-        Ok(changed(txn.open(table)))
+        Ok(changed(txn, table))
     })
 }));
 

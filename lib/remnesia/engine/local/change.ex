@@ -87,16 +87,30 @@ defmodule Remnesia.Engine.Local.Change do
       cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
       Schema.writable!(table)
 
-      cstruct = Cstruct.next_version(cstruct)
-      changed = %{cstruct | attributes: attributes, record_name: record_name}
+      next = Cstruct.next_version(cstruct)
+      index = Enum.sort(cstruct.index)
+      changed = %{next | attributes: attributes, record_name: record_name, index: index}
       Cstruct.check!(changed)
       Rebuild.run(txn, changed, fun)
-      stored(changed)
+      stored(changed, cstruct, steps(next, changed))
     end)
   end
 
   def transform(table, fun, attributes, record_name),
     do: {:aborted, {:bad_type, table, fun, attributes, record_name}}
+
+  # Indexes go one by one, then the records change, then indexes come one by one.
+  defp steps(%{index: []}, _changed), do: []
+
+  defp steps(%{index: index} = before, changed) do
+    without = for n <- 1..length(index), do: %{before | index: Enum.drop(index, n)}
+
+    with_some =
+      for n <- 0..(length(index) - 1),
+          do: %{changed | index: index |> Enum.take(n) |> Enum.sort()}
+
+    without ++ with_some
+  end
 
   # --- of the indexes ---
 
@@ -113,9 +127,10 @@ defmodule Remnesia.Engine.Local.Change do
       if position not in 3..Cstruct.arity(cstruct)//1,
         do: Signal.abort({:bad_type, table, {:index, [position]}})
 
-      changed = %{cstruct | index: Enum.sort([index | cstruct.index])}
+      {:ok, before} = Definitions.fetch(table)
+      changed = %{cstruct | index: [index | cstruct.index]}
       Rebuild.run(txn, changed, & &1)
-      stored(changed)
+      stored(changed, before, [])
     end)
   end
 
@@ -129,9 +144,10 @@ defmodule Remnesia.Engine.Local.Change do
       if not List.keymember?(cstruct.index, position, 0),
         do: Signal.abort({:no_exists, table, position})
 
+      {:ok, before} = Definitions.fetch(table)
       changed = %{cstruct | index: List.keydelete(cstruct.index, position, 0)}
       Rebuild.run(txn, changed, & &1)
-      stored(changed)
+      stored(changed, before, [])
     end)
   end
 
@@ -211,8 +227,20 @@ defmodule Remnesia.Engine.Local.Change do
   end
 
   defp stored(cstruct) do
+    {:ok, before} = Definitions.fetch(cstruct.name)
+    stored(cstruct, before, [])
+  end
+
+  # `steps`: definitions on the way, which Mnesia tells its subscribers too.
+  defp stored(cstruct, before, steps) do
     Definitions.store(cstruct)
     Events.refresh(cstruct.name)
-    Schema.tell(:write, cstruct)
+
+    Enum.reduce(steps ++ [cstruct], before, fn next, old ->
+      Schema.tell(:write, next, [old])
+      next
+    end)
+
+    :ok
   end
 end

@@ -8,8 +8,8 @@ defmodule Remnesia.Engine.Local.Rebuild do
   # table's lock, and begin again when it is another table.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.Signal
-  alias Remnesia.Native
+  alias Remnesia.Engine.Local.{Activity, Signal, Watch}
+  alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
   @chunk 500
@@ -23,9 +23,12 @@ defmodule Remnesia.Engine.Local.Rebuild do
     :ok = Signal.settle(apply(Native, :shadow_create, definition), :shadow_create, definition)
 
     try do
-      copy(table, cstruct, fun)
+      told? = Events.subscribers(table) != {[], []}
+      changes = table |> first_chunk() |> copy(cstruct, fun, if(told?, do: [], else: nil))
+      messages = messages(changes, cstruct, Activity.id(txn))
       swap = [txn, table, cstruct]
       :ok = Signal.settle(apply(Native, :shadow_swap, swap), :shadow_swap, swap)
+      Events.deliver(messages)
     after
       Native.shadow_drop(table)
     end
@@ -33,31 +36,53 @@ defmodule Remnesia.Engine.Local.Rebuild do
     :ok
   end
 
-  defp copy(table, cstruct, fun) do
-    nil |> Native.select(table, @everything, :read, @chunk) |> copy(table, cstruct, fun, [])
+  defp first_chunk(table), do: Native.select(nil, table, @everything, :read, @chunk)
+
+  # Nothing is lost where a record fails: what was copied is dropped with the shadow. `changes` are kept for subscribers, newest first.
+  defp copy({:done, records}, cstruct, fun, changes), do: each(records, cstruct, fun, changes)
+
+  defp copy({_slice_or_limit, records, continuation}, cstruct, fun, changes) do
+    changes = each(records, cstruct, fun, changes)
+    nil |> Native.select_next(continuation) |> copy(cstruct, fun, changes)
   end
 
-  # Nothing is lost where a chunk fails: what was copied is dropped with the shadow.
-  defp copy({:done, records}, table, cstruct, fun, _),
-    do: Enum.each(records, &one(&1, table, cstruct, fun))
-
-  defp copy({_slice_or_limit, records, continuation}, table, cstruct, fun, _) do
-    Enum.each(records, &one(&1, table, cstruct, fun))
-    nil |> Native.select_next(continuation) |> copy(table, cstruct, fun, [])
-  end
-
-  defp copy({:"$error", reason}, _table, _cstruct, _fun, _),
+  defp copy({:"$error", reason}, _cstruct, _fun, _changes),
     do: Signal.abort(Signal.reason(reason))
 
-  defp one(record, table, cstruct, fun) do
+  defp each(records, cstruct, fun, changes),
+    do: Enum.reduce(records, changes, &one(&1, cstruct, fun, &2))
+
+  defp one(record, cstruct, fun, changes) do
     case changed(record, cstruct, fun) do
       :delete ->
-        :ok
+        note(changes, record, :delete)
 
       changed ->
-        with refused when refused != :ok <- Native.shadow_write(table, changed),
-             do: failed(table, fun, {~c"Bad arity", record, changed})
+        with refused when refused != :ok <- Native.shadow_write(cstruct.name, changed),
+             do: failed(cstruct.name, fun, {~c"Bad arity", record, changed})
+
+        if changed === record or fun == :ignore,
+          do: changes,
+          else: note(changes, record, changed)
     end
+  end
+
+  defp note(nil, _record, _changed), do: nil
+  defp note(changes, record, changed), do: [{elem(record, 1), changed} | changes]
+
+  # A changed record is a write; those of a bag's key are deleted and written.
+  defp messages(nil, _cstruct, _id), do: []
+
+  defp messages(changes, %{name: table, type: type}, id) do
+    changes
+    |> Enum.reverse()
+    |> Enum.chunk_by(&elem(&1, 0))
+    |> Enum.flat_map(fn [{key, _} | _] = changes ->
+      writes = for {_key, changed} <- changes, changed != :delete, do: {:write, table, changed}
+      delete = {:delete, table, key}
+      all = if type in [:bag, :duplicate_bag] or writes == [], do: [delete | writes], else: writes
+      Watch.messages({{table, key}, type, all}, id)
+    end)
   end
 
   # Records that are left as they are get the new name, and have to fit the new definition.

@@ -43,8 +43,8 @@ defmodule Remnesia.Engine.Local.Schema do
         Definitions.remember(cstruct)
         :ok = Native.table_access(name, mode)
         # Told twice, as Mnesia does.
-        tell(:write, cstruct)
-        tell(:write, cstruct)
+        tell(:write, cstruct, [])
+        tell(:write, cstruct, [cstruct])
 
       {:"$error", reason} ->
         Signal.abort(reason)
@@ -59,7 +59,7 @@ defmodule Remnesia.Engine.Local.Schema do
       writable!(table)
       :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
       Definitions.forget(table)
-      tell(:delete, cstruct)
+      tell(:delete, cstruct, :undefined)
       Events.forget(table)
     end)
   end
@@ -100,22 +100,24 @@ defmodule Remnesia.Engine.Local.Schema do
     :ok
   end
 
-  @doc "Tells subscribers of the schema that a definition was written or deleted."
-  def tell(operation, cstruct) do
+  @doc "Tells subscribers of the schema that a definition was written or deleted, and what it was before."
+  def tell(operation, cstruct, old) do
     {simple, detailed} = Events.subscribers(:schema)
 
     if {simple, detailed} != {[], []} do
-      record = {:schema, cstruct.name, Cstruct.to_list(cstruct)}
       id = Activity.id(current())
+      old = if is_list(old), do: Enum.map(old, &record/1), else: old
 
       Events.deliver([
-        {simple, {operation, record, id}},
-        {detailed, {operation, :schema, record, [], id}}
+        {simple, {operation, record(cstruct), id}},
+        {detailed, {operation, :schema, record(cstruct), old, id}}
       ])
     end
 
     :ok
   end
+
+  defp record(cstruct), do: {:schema, cstruct.name, Cstruct.to_list(cstruct)}
 
   def add_table_copy(table, node, type) do
     change(fn _txn ->

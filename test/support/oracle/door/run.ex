@@ -8,8 +8,9 @@ defmodule Oracle.Door.Run do
   #
   #   * `fold of a bag`: stock visits a key again for each record that the transaction has written of it.
   #   * `fold that adds`: outside of a transaction it may or may not come by what it added, on either side; so only in one.
+  #   * `unchanged records of a bag`: where transform_table changes one record of a key, stock loses those that it leaves as they are.
   #   * `what lock answers`: stock answers other things for a lock that the transaction has already, in one form or another.
-  #   * `last of an ordered_set`, see Oracle.Run.
+  #   * `walk past a deleted key`: stock passes over keys that the transaction has written beyond one that it has deleted.
 
   alias Oracle.Door.{Pass, Program}
   alias Remnesia.Door
@@ -29,7 +30,8 @@ defmodule Oracle.Door.Run do
   end
 
   def delete(side) do
-    for table <- Program.tables() ++ [:door_counter] do
+    for table <- Program.all_tables() do
+      side.change_table_access_mode(table, :read_write)
       for level <- [:simple, :detailed], do: side.unsubscribe({:table, table, level})
       side.delete_table(table)
     end
@@ -95,25 +97,30 @@ defmodule Oracle.Door.Run do
   defp operation(side, {:chunks, table, spec, n}),
     do: chunks(side, side.select(table, spec, n, :read), []) |> sorted(table)
 
-  defp operation(side, {:walk, table}) do
-    forward = walk(side, table, side.first(table), :next)
-
-    # The exclusion of Oracle.Run: stock's `last` may find nothing.
-    backward =
-      if side == :mnesia and forward != [] and side.last(table) == :"$end_of_table",
-        do: Enum.reverse(forward),
-        else: walk(side, table, side.last(table), :prev)
-
-    {forward, backward}
+  # The exclusion `walk past a deleted key`: the judge is stock's own all_keys.
+  defp operation(:mnesia, {:walk, table}) do
+    keys = :mnesia.all_keys(table)
+    {keys, Enum.reverse(keys)}
   end
+
+  defp operation(side, {:walk, table}),
+    do: {walk(side, table, side.first(table), :next), walk(side, table, side.last(table), :prev)}
 
   defp operation(side, {:fold, direction, table, change}) do
     fun = fn record, acc ->
-      case {if(change == :add and not side.is_transaction(), do: :none, else: change), table} do
-        {:none, _} -> :ok
-        {_, :door_bag} -> :ok
-        {:rewrite, _} -> side.write(table, put_elem(record, 3, :rewritten), :write)
-        {:add, _} -> side.write(table, put_elem(record, 1, elem(record, 1) + 100), :write)
+      case change do
+        _ when table == :door_bag ->
+          :ok
+
+        :none ->
+          :ok
+
+        :rewrite ->
+          side.write(table, put_elem(record, 3, :rewritten), :write)
+
+        {:add, number} ->
+          key = {:added, number, elem(record, 1)}
+          if side.is_transaction(), do: side.write(table, put_elem(record, 1, key), :write)
       end
 
       [record | acc]
@@ -146,6 +153,10 @@ defmodule Oracle.Door.Run do
 
   defp operation(side, {:index_match_object, table, pattern, a}),
     do: side.index_match_object(table, pattern, a, :read) |> Enum.sort()
+
+  # The exclusion `unchanged records of a bag`: here each is changed.
+  defp operation(side, {:schema, :transform_table, [:door_bag, :swap, attributes]}),
+    do: side.transform_table(:door_bag, fn {r, k, a, b} -> {r, k, a, {b}} end, attributes)
 
   defp operation(side, {:schema, :transform_table, [table, :swap, attributes]}),
     do: side.transform_table(table, fn {r, k, a, b} -> {r, k, b, a} end, attributes)
