@@ -41,6 +41,7 @@ defmodule Remnesia.Door do
   @doc "Without what cannot be the same: names of modules, identities, stacks, cookies, times."
   def clean(side) when side in @sides, do: :side
   def clean({:tid, _number, _pid}), do: :tid
+  def clean({:tidstore, :store, _, _} = store), do: store
   def clean({:tidstore, _, upper, level}), do: {:tidstore, :store, length(upper), level}
 
   def clean({reason, [{m, f, a, l} | _]})
