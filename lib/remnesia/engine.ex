@@ -28,6 +28,12 @@ defmodule Remnesia.Engine do
   @callback select(table, list, lock) :: [term]
   @callback select(table, list, pos_integer, lock) :: {[term], continuation} | :"$end_of_table"
   @callback select(continuation) :: {[term], continuation} | :"$end_of_table"
+  @callback select_in_order(table, list, [integer], non_neg_integer, non_neg_integer, lock) ::
+              [term]
+  @callback count(table, list, lock) :: non_neg_integer
+  @callback delete_all(table, list) :: non_neg_integer
+  @callback update_all(table, list, (tuple -> tuple)) :: non_neg_integer
+  @callback index_match_object(table, tuple, atom | pos_integer, lock) :: [tuple]
   @callback index_read(table, term, position :: pos_integer) :: [tuple]
   @callback all_keys(table) :: [term]
   @callback first(table) :: term
@@ -99,6 +105,12 @@ defmodule Remnesia.Engine do
   def fold(id, store, direction, fun, acc, table, lock),
     do: Fold.run(id, store, direction, fun, acc, table, lock)
 
+  def select_in_order(table, spec, order, limit, offset, lock),
+    do: Local.select_in_order(table, spec, order, limit, offset, lock)
+
+  def count(table, spec, lock), do: Local.count(table, spec, lock)
+  def delete_all(table, spec), do: Local.delete_all(table, spec)
+  def update_all(table, spec, fun), do: Local.update_all(table, spec, fun)
   def all_keys(table), do: Local.all_keys(table)
   def first(table), do: Local.first(table)
   def last(table), do: Local.last(table)
@@ -118,13 +130,13 @@ defmodule Remnesia.Engine do
   def dirty_delete_object(table, record), do: Dirty.delete_object(table, record)
   def dirty_update_counter(table, key, increment), do: Dirty.update_counter(table, key, increment)
   def dirty_select(table, spec), do: Dirty.select(table, spec)
-  def dirty_all_keys(table), do: Dirty.all_keys(table)
   def dirty_match_object(table, pattern), do: Dirty.match_object(table, pattern)
-  def dirty_index_read(table, value, attribute), do: Dirty.index_read(table, value, attribute)
 
   def dirty_index_match_object(table, pattern, attribute),
     do: Dirty.index_match_object(table, pattern, attribute)
 
+  def dirty_index_read(table, value, position), do: Dirty.index_read(table, value, position)
+  def dirty_all_keys(table), do: Dirty.all_keys(table)
   def dirty_first(table), do: Dirty.first(table)
   def dirty_last(table), do: Dirty.last(table)
   def dirty_next(table, key), do: Dirty.next(table, key)
@@ -193,6 +205,16 @@ defmodule Remnesia.Engine do
   # --- information ---
 
   def table_info(table, item), do: Info.table(table, item)
+
+  @doc "What `create_table` made of its options, or nil."
+  @spec definition(table) :: Remnesia.Engine.Cstruct.t() | nil
+  def definition(table) do
+    case Remnesia.Native.table_props(table) do
+      {:ok, cstruct} -> cstruct
+      :error -> nil
+    end
+  end
+
   def system_info(item), do: Info.system(item)
   def info, do: Report.info()
   def schema, do: Report.schema()

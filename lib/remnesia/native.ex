@@ -103,6 +103,7 @@ defmodule Remnesia.Native do
 
   def index_read(_ctx, _name, _value, _position), do: stub()
   def select(_ctx, _name, _spec, _kind, _limit), do: stub()
+  def select_in_order(_ctx, _name, _spec, _kind, _order, _limit, _offset), do: stub()
   def select_next(_ctx, _continuation), do: stub()
   def select_plan(_name, _spec), do: stub()
   def spec_test(_record, _spec), do: stub()

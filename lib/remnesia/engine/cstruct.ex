@@ -187,16 +187,19 @@ defmodule Remnesia.Engine.Cstruct do
   @spec positions(t) :: [pos_integer]
   def positions(%__MODULE__{index: index}), do: index |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
 
-  @doc "What Mnesia tells subscribers of the schema: a list of all but the copies elsewhere."
-  @spec to_list(t) :: keyword
-  def to_list(%__MODULE__{} = cstruct),
-    do: for(field <- @fields, field != :external_copies, do: {field, Map.fetch!(cstruct, field)})
-
   @doc "Mnesia's cstruct record."
   @spec to_record(t) :: tuple
   def to_record(%__MODULE__{} = cstruct) do
     List.to_tuple([:cstruct | Enum.map(@fields, &Map.fetch!(cstruct, &1))])
   end
+
+  @doc "The fields in Mnesia's order."
+  @spec fields() :: [atom]
+  def fields, do: @fields
+
+  @doc "Name and value of each field in Mnesia's order, as a backup has them."
+  @spec to_list(t) :: keyword
+  def to_list(%__MODULE__{} = cstruct), do: Enum.map(@fields, &{&1, Map.fetch!(cstruct, &1)})
 
   # --- reading ---
 

@@ -14,7 +14,7 @@ defmodule Remnesia.Engine.Local do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
-  alias Remnesia.Engine.Local.{Activity, Index, Pattern, Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Bulk, Index, Pattern, Scan, Signal, Transaction}
   alias Remnesia.Native
 
   defguardp is_lock(kind) when kind == :read or kind == :write
@@ -185,6 +185,19 @@ defmodule Remnesia.Engine.Local do
   end
 
   @impl true
+  def select_in_order(table, spec, order, limit, offset, kind),
+    do: Bulk.select_in_order(table, spec, order, limit, offset, lock_kind(table, kind))
+
+  @impl true
+  def count(table, spec, kind), do: Bulk.count(table, spec, lock_kind(table, kind))
+
+  @impl true
+  def delete_all(table, spec), do: Bulk.delete_all(table, spec)
+
+  @impl true
+  def update_all(table, spec, fun), do: Bulk.update_all(table, spec, fun)
+
+  @impl true
   def index_read(table, value, attribute) do
     within(:index_read, [table, value, attribute], fn txn ->
       position = Index.position(table, attribute)
@@ -291,7 +304,7 @@ defmodule Remnesia.Engine.Local do
   @impl true
   def lock_global(term, kind) do
     within(:lock, [{:global, term, [node()]}, kind], fn txn ->
-      kind = lock_kind(term, kind)
+      kind = if kind == :sticky_write, do: :write, else: lock_kind(term, kind)
       Signal.settle(Native.lock_global(txn, term, kind), :lock_global, [txn, term, kind])
     end)
   end

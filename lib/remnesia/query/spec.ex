@@ -56,6 +56,12 @@ defmodule Remnesia.Query.Spec do
     end
   end
 
+  # The values of a list are values, also when they are named like an attribute.
+  defp translate({:in, operand, list}, variables), do: member(translate(operand, variables), list)
+
+  defp translate({:prefix, operand, prefix}, variables),
+    do: prefix(translate(operand, variables), prefix)
+
   defp translate({operator, left, right}, variables),
     do:
       {Map.get(@renamed, operator, operator), translate(left, variables),
@@ -67,4 +73,45 @@ defmodule Remnesia.Query.Spec do
     do: {operator, translate(operand, variables)}
 
   defp translate(value, _variables), do: value
+
+  @doc "The guard that is true for the members of a list, a range or another collection."
+  @spec member(term, Enumerable.t()) :: term
+  def member(operand, first..last//1),
+    do:
+      {:andalso, {:is_integer, operand},
+       {:andalso, {:>=, operand, first}, {:"=<", operand, last}}}
+
+  def member(operand, collection) do
+    case Enum.map(collection, &{:"=:=", operand, {:const, &1}}) do
+      [] -> false
+      [one] -> one
+      many -> List.to_tuple([:orelse | many])
+    end
+  end
+
+  @doc """
+  The guard that is true for strings that begin with this one: those from it on up to the first that comes after all of them. Written
+  as bounds it can use a key or an index.
+  """
+  @spec prefix(term, binary) :: tuple
+  def prefix(operand, prefix) when is_binary(prefix) do
+    from = {:andalso, {:is_binary, operand}, {:>=, operand, prefix}}
+
+    case after_all(prefix, byte_size(prefix)) do
+      nil -> from
+      after_all -> {:andalso, from, {:<, operand, after_all}}
+    end
+  end
+
+  def prefix(_operand, other),
+    do: raise(ArgumentError, "expected a prefix to be a string, got: #{inspect(other)}")
+
+  defp after_all(_prefix, 0), do: nil
+
+  defp after_all(prefix, size) do
+    case :binary.at(prefix, size - 1) do
+      255 -> after_all(prefix, size - 1)
+      byte -> binary_part(prefix, 0, size - 1) <> <<byte + 1>>
+    end
+  end
 end

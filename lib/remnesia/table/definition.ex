@@ -8,6 +8,10 @@ defmodule Remnesia.Table.Definition do
 
   @type options :: %{memento: keyword, mnesia: keyword}
 
+  # A table of either name is a table: this source is compiled to Memento as well (compat/memento), which must not change
+  # these two.
+  @metas [:"Elixir.Remnesia.Table", :"Elixir.Memento.Table"]
+
   @own_options [:autoincrement]
   @types [:set, :ordered_set, :bag, :duplicate_bag]
 
@@ -91,7 +95,8 @@ defmodule Remnesia.Table.Definition do
   @doc "Raises unless the module is a table."
   @spec validate_table!(module) :: :ok | no_return
   def validate_table!(module) do
-    %{meta: Remnesia.Table} = module.__info__()
+    %{meta: meta} = module.__info__()
+    true = meta in @metas
     :ok
   rescue
     _not_a_table -> Remnesia.Error.raise("#{inspect(module)} is not a Remnesia Table")

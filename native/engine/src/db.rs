@@ -4,7 +4,7 @@
 
 use crate::reaper;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Definition, Key, Table};
+use crate::table::{BagStep, Change, Definition, Key, Nowhere, Table};
 use crate::term::{Attached, Record};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
@@ -136,7 +136,7 @@ impl Db {
         let open = open.clone();
         reaper::run(move || {
             std::thread::sleep(LOOKED_UP);
-            drop(open.table.clear());
+            drop(open.table.clear(&mut Nowhere));
         });
         true
     }
@@ -154,7 +154,7 @@ impl Db {
 
     /// Empties a table.
     pub fn clear(&self, open: &OpenTable) {
-        reaper::drop_later(open.table.clear());
+        reaper::drop_later(open.table.clear(&mut Nowhere));
     }
 
     /// Writes one record.
@@ -185,7 +185,7 @@ impl Db {
     #[inline]
     pub fn update(&self, open: &OpenTable, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) -> Result<(), Stop> {
         let mut stop = None;
-        open.table.update(key, |rows| {
+        open.table.update(key, &mut Nowhere, |rows| {
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);

@@ -1,7 +1,7 @@
 //! Tables against a plain model: random programs, every invariant checked after every step.
 
 use proptest::prelude::*;
-use remnesia_engine::table::{apply, BagStep, Change, Cursor, Definition, Key, Kind, Step, Table};
+use remnesia_engine::table::{apply, BagStep, Change, Cursor, Definition, Key, Kind, Nowhere, Step, Table};
 use remnesia_engine::term::{Record, Writer};
 
 /// A row of the model: key, indexed value, payload. Keys are halves: odd ones are floats, so 2 and 2.0 meet in an ordered_set.
@@ -26,7 +26,7 @@ fn record(row: Row) -> Record {
 }
 
 fn apply_one(table: &Table, key: &Key, mut change: Change) {
-    apply(&mut [Step { table, key, change: &mut change }]);
+    apply(&mut [Step { table, key, change: &mut change }], &mut Nowhere);
 }
 
 fn key(table: &Table, key: u8) -> Key {
@@ -90,7 +90,7 @@ impl Model {
 
 fn delete_object(table: &Table, row: Row) {
     let wanted = record(row);
-    table.update(&key(table, row.0), |rows| {
+    table.update(&key(table, row.0), &mut Nowhere, |rows| {
         if !rows.iter().any(|r| r.same(&wanted)) {
             return None;
         }
@@ -120,7 +120,7 @@ fn run(kind: Kind, program: &[Op]) {
                 model.0.retain(|r| r != row);
             }
             Op::Clear => {
-                drop(table.clear());
+                drop(table.clear(&mut Nowhere));
                 model.0.clear();
             }
             Op::Batch(steps) => {
@@ -132,7 +132,7 @@ fn run(kind: Kind, program: &[Op]) {
                     })
                     .collect();
                 let mut steps_: Vec<_> = changes.iter_mut().map(|(key, change)| Step { table: &table, key, change }).collect();
-                apply(&mut steps_);
+                apply(&mut steps_, &mut Nowhere);
                 for (row, write) in steps {
                     if *write {
                         model.write(kind, *row)
@@ -146,7 +146,7 @@ fn run(kind: Kind, program: &[Op]) {
         assert_eq!(table.size(), model.0.len());
         agree(&table, &model);
     }
-    drop(table.clear());
+    drop(table.clear(&mut Nowhere));
     assert_eq!(table.size(), 0);
     table.check().expect("an empty table is sound");
 }
@@ -254,7 +254,7 @@ fn neighbours_walk_the_table() {
     for kind in [Kind::Set, Kind::OrderedSet] {
         let table = Table::new(1, Definition { kind, arity: 3, record_name: 27, indexes: vec![] });
         for key in (0..500).rev() {
-            table.update(&table.key_of(&plain(key)), |_| Some(Change::Put(plain(key))));
+            table.update(&table.key_of(&plain(key)), &mut Nowhere, |_| Some(Change::Put(plain(key))));
         }
         let (mut at, mut count) = (None, 0);
         while let Some(record) = table.neighbour(at.as_ref(), false).expect("the key is there") {

@@ -144,6 +144,20 @@ impl Call {
         unsafe { enif_make_int64(self.env, i) }
     }
 
+    /// The integer of a term, if it is one of 64 bits.
+    pub fn get_int(&self, term: RawTerm) -> Option<i64> {
+        let mut int = 0;
+        // SAFETY: sets the integer when the term is one.
+        (unsafe { enif_get_int64(self.env, term, &mut int) } != 0).then_some(int)
+    }
+
+    /// Head and tail of a list that is not empty.
+    pub fn cell(&self, term: RawTerm) -> Option<(RawTerm, RawTerm)> {
+        let (mut head, mut tail) = (no_term(), no_term());
+        // SAFETY: sets both when the term is such a list.
+        (unsafe { enif_get_list_cell(self.env, term, &mut head, &mut tail) } != 0).then_some((head, tail))
+    }
+
     pub fn binary(&self, bytes: &[u8]) -> RawTerm {
         let mut term = no_term();
         // SAFETY: as much memory as is asked for, written in full.

@@ -91,7 +91,8 @@ nif!(
 );
 
 nif!(
-    /// Rows visited and rows that match, in slices as `select`: the list is `[{visited, matched}]` at the end.
+    /// Rows visited and rows that match, in slices as `select`: the list is `[{visited, matched}]` at the end. If all match, the number
+    /// of records of the table is the answer, with none visited.
     select_count,
     |call, [ctx, table, spec, kind]| {
         let want = |spec| Want::Count { spec, visited: 0, matched: 0 };

@@ -34,7 +34,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<62> = Functions([
+static FUNCTIONS: Functions<63> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -68,6 +68,7 @@ static FUNCTIONS: Functions<62> = Functions([
     nif(c"update_counter", 4, access::update_counter),
     nif(c"index_read", 4, select::index_read),
     nif(c"select", 5, select::select),
+    nif(c"select_in_order", 7, select::select_in_order),
     nif(c"select_next", 2, select::select_next),
     nif(c"select_plan", 2, explain::select_plan),
     nif(c"spec_test", 2, explain::spec_test),

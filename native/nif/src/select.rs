@@ -10,7 +10,7 @@ use remnesia_engine::matchspec::{self, BadSpec, Outcome, Program};
 use remnesia_engine::table::Table;
 use remnesia_engine::term::{atom, key, same, tag, Attached, Record, Writer};
 use remnesia_engine::txn::overlay::Overlay;
-use remnesia_engine::txn::{plan, LockKind, OpenTable, Plan, Scan, Stop};
+use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted, Stop};
 use rustler::sys::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +46,18 @@ impl Spec {
         self.scratch.value()
     }
 
+    /// The answer of a record that matches.
+    #[inline]
+    fn hit(&self, record: &Record, outcome: Outcome) -> Hit {
+        match outcome {
+            Outcome::NoMatch | Outcome::Whole => Hit::Whole(record.clone()),
+            Outcome::Built { attached } => {
+                let attached = if attached { record.attached().cloned() } else { None };
+                Hit::Built(self.scratch.value().into(), attached)
+            }
+        }
+    }
+
     #[inline]
     pub fn run(&mut self, record: &Record) -> Outcome {
         let env = matchspec::Env { self_pid: &self.self_pid, node: &self.node };
@@ -65,6 +77,8 @@ pub enum Want {
         visited: usize,
         matched: usize,
     },
+    /// What the spec says, once all are found, in an order.
+    Sort(Spec, Sorted<Hit>),
     /// Its key, once per key.
     Keys,
     /// Itself, if a field is this value.
@@ -76,7 +90,7 @@ pub enum Want {
 }
 
 /// An answer that waits for its slice.
-enum Hit {
+pub enum Hit {
     Whole(Record),
     Key(Record),
     Built(Box<[u8]>, Option<Arc<dyn Attached>>),
@@ -103,6 +117,12 @@ pub struct Select {
     limit: usize,
     /// Answers still to give in this chunk.
     left: usize,
+    /// Answers not to give, before the first.
+    skip: usize,
+    /// The limit is of all answers, not of a chunk.
+    whole: bool,
+    /// Not all that were found have been given out in order.
+    sorting: bool,
 }
 
 impl Want {
@@ -115,13 +135,17 @@ impl Want {
             }
             Want::Spec(spec) => {
                 for record in rows {
-                    match spec.run(record) {
-                        Outcome::NoMatch => {}
-                        Outcome::Whole => hits.push_back(Hit::Whole(record.clone())),
-                        Outcome::Built { attached } => {
-                            let attached = if attached { record.attached().cloned() } else { None };
-                            hits.push_back(Hit::Built(spec.scratch.value().into(), attached));
-                        }
+                    let outcome = spec.run(record);
+                    if outcome != Outcome::NoMatch {
+                        hits.push_back(spec.hit(record, outcome));
+                    }
+                }
+            }
+            Want::Sort(spec, sorted) => {
+                for record in rows {
+                    let outcome = spec.run(record);
+                    if outcome != Outcome::NoMatch {
+                        sorted.push(record, || spec.hit(record, outcome));
                     }
                 }
             }
@@ -135,7 +159,29 @@ impl Want {
 
 impl Select {
     pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
-        Select { scan: Scan::new(open.clone(), plan), want, hits: VecDeque::new(), step: 128, limit, left: limit }
+        let scan = Scan::new(open.clone(), plan);
+        Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false }
+    }
+
+    /// In an order, from the answer after `skip` on, no more than `limit` of them if it is not 0.
+    fn in_order(open: &Arc<OpenTable>, course: Course, by: &[By], spec: Spec, limit: usize, skip: usize) -> Select {
+        let most = (limit > 0).then(|| limit.saturating_add(skip));
+        let want = if course.sort { Want::Sort(spec, Sorted::new(by.into(), most)) } else { Want::Spec(spec) };
+        let scan = if course.backward { Scan::backward(open.clone(), course.plan) } else { Scan::new(open.clone(), course.plan) };
+        // What is looked at beyond the last answer is for nothing.
+        let step = most.unwrap_or(128).clamp(*STEPS.start(), 128);
+        Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort }
+    }
+
+    /// All records of a table that has no pending writes are counted already.
+    fn count_at_once(&mut self, overlay: Option<&Overlay>) {
+        let open = &self.scan.open;
+        if let Want::Count { spec, matched, .. } = &mut self.want {
+            if spec.compiled.program.always() && overlay.is_none_or(|overlay| overlay.untouched(open)) {
+                *matched = open.table.size();
+                self.scan = Scan::new(open.clone(), Plan::Nothing);
+            }
+        }
     }
 
     fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
@@ -144,7 +190,7 @@ impl Select {
             Hit::Key(record) => decode_key(call, record),
             Hit::Built(bytes, attached) => {
                 let spec = match &self.want {
-                    Want::Spec(spec) => spec.compiled.program.attached().map(|a| &**a),
+                    Want::Spec(spec) | Want::Sort(spec, _) => spec.compiled.program.attached().map(|a| &**a),
                     _ => None,
                 };
                 decode(call.env, bytes, &[attached.as_deref(), spec])
@@ -166,9 +212,12 @@ impl Select {
         let mut bytes = 0;
         let mut now = begun;
         let state = 'slice: loop {
+            let skipped = self.skip.min(self.hits.len());
+            self.hits.drain(..skipped);
+            self.skip -= skipped;
             while let Some(hit) = self.hits.front() {
                 if self.limit > 0 && self.left == 0 {
-                    break 'slice atoms::limit();
+                    break 'slice if self.whole { atoms::done() } else { atoms::limit() };
                 }
                 bytes += hit.size() + 64;
                 if bytes > BUDGET * 4 && !call.dirty {
@@ -181,20 +230,25 @@ impl Select {
                 self.hits.pop_front();
                 self.left = self.left.saturating_sub(1);
             }
-            if self.scan.is_done() {
+            if self.scan.is_done() && !self.sorting {
                 if let Want::Count { visited, matched, .. } = self.want {
                     answers.push(call.tuple(&[call.int(visited as i64), call.int(matched as i64)]));
                 }
                 break atoms::done();
             }
             if self.limit > 0 && self.left == 0 {
-                break atoms::limit();
+                break if self.whole { atoms::done() } else { atoms::limit() };
             }
             if now.duration_since(begun) > SLICE {
                 break atoms::slice();
             }
             let (want, hits) = (&mut self.want, &mut self.hits);
-            self.scan.step(overlay, self.step, &mut |rows| want.visit(rows, hits));
+            match want {
+                Want::Sort(_, sorted) if self.scan.is_done() => {
+                    self.sorting = sorted.take(self.step, |hit| hits.push_back(hit));
+                }
+                _ => self.scan.step(overlay, self.step, &mut |rows| want.visit(rows, hits)),
+            }
             let before = std::mem::replace(&mut now, Instant::now());
             let took = now.duration_since(before);
             self.step = if took > STEP_TIME { self.step / 2 } else { self.step * 2 }.clamp(*STEPS.start(), *STEPS.end());
@@ -211,6 +265,7 @@ impl Select {
 
 /// Answers the first slice; what is left goes into a continuation.
 pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
+    select.count_at_once(overlay);
     let (state, answers) = select.slice(call, overlay, terms)?;
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
@@ -276,6 +331,34 @@ fn node(call: &Call) -> Vec<u8> {
     form.buf
 }
 
+/// Begins a search as [`search`], with answers in an order, from one on, no more than some.
+fn search_in_order(call: &Call, [ctx, table, spec]: [RawTerm; 3], kind: LockKind, by: &[By], limit: usize, skip: usize) -> Answer {
+    let course = |spec: &Spec, open: &OpenTable, written: bool| {
+        if by.iter().any(|by| by.field + 1 >= open.table.definition.arity) {
+            return Err(Fail::BadArg);
+        }
+        let paths = spec.compiled.paths(&open.table);
+        Ok(in_order(paths, plan::cheapest(paths, &open.table), &open.table, by, limit > 0, written))
+    };
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        if no_txn(ctx) {
+            let open = DB.sound(&name)?;
+            let spec = parse(call, scratch, spec, &open.table, table)?;
+            let course = course(&spec, &open, false)?;
+            return begin(call, Select::in_order(&open, course, by, spec, limit, skip), None, &mut scratch.terms);
+        }
+        with_txn(call, ctx, |txn| {
+            let table_ = txn.table(&DB, &name)?;
+            let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
+            let course = course(&spec, txn.open(table_), !txn.overlay().untouched(txn.open(table_)))?;
+            txn.lock_plan(&DB, table_, &course.plan, kind)?;
+            let select = Select::in_order(txn.open(table_), course, by, spec, limit, skip);
+            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
+        })
+    })
+}
+
 /// Begins a search: the best plan, or the one that `pick` takes, and its locks.
 pub fn search(
     call: &Call,
@@ -312,16 +395,34 @@ pub fn best(spec: &Spec, table: &Table) -> Result<Plan, Fail> {
     Ok(paths[plan::cheapest(paths, table)].plan.clone())
 }
 
+/// A number of records.
+fn number(call: &Call, term: RawTerm) -> Result<usize, Fail> {
+    usize::try_from(call.get_int(term).ok_or(Fail::BadArg)?).map_err(|_| Fail::BadArg)
+}
+
 nif!(
     /// Work: a slice of half a millisecond.
     select,
     |call, [ctx, table, spec, kind, limit]| {
-        let mut limit_ = 0i64;
-        // SAFETY: sets the integer when the term is one.
-        if unsafe { enif_get_int64(call.env, *limit, &mut limit_) } == 0 || limit_ < 0 {
-            return Err(Fail::BadArg);
+        search(call, [*ctx, *table, *spec], call.kind(*kind)?, number(call, *limit)?, best, Want::Spec)
+    }
+);
+
+nif!(
+    /// A select in an order: a list of positions, negative ones from the greatest to the smallest. Of the answers it gives `limit` (all if 0)
+    /// from number `offset` on. Work: as `select`.
+    select_in_order,
+    |call, [ctx, table, spec, kind, order, limit, offset]| {
+        let mut by = Vec::new();
+        let mut rest = *order;
+        while let Some((position, tail)) = call.cell(rest) {
+            let position = call.get_int(position).ok_or(Fail::BadArg)?;
+            let field = usize::try_from(position.unsigned_abs()).ok().and_then(|p| p.checked_sub(2)).ok_or(Fail::BadArg)?;
+            by.push(By { field, falling: position < 0 });
+            rest = tail;
         }
-        search(call, [*ctx, *table, *spec], call.kind(*kind)?, limit_ as usize, best, Want::Spec)
+        let (limit, offset) = (number(call, *limit)?, number(call, *offset)?);
+        search_in_order(call, [*ctx, *table, *spec], call.kind(*kind)?, &by, limit, offset)
     }
 );
 

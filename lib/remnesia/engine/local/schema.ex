@@ -87,7 +87,7 @@ defmodule Remnesia.Engine.Local.Schema do
     {simple, detailed} = Events.subscribers(table)
 
     if {simple, detailed} != {[], []} do
-      {definition, id} = {{:schema, table, Cstruct.to_list(cstruct)}, Activity.id(txn)}
+      {definition, id} = {record(cstruct), Activity.id(txn)}
 
       Events.deliver([
         {simple, {:delete, {:schema, table}, id}},
@@ -117,7 +117,9 @@ defmodule Remnesia.Engine.Local.Schema do
     :ok
   end
 
-  defp record(cstruct), do: {:schema, cstruct.name, Cstruct.to_list(cstruct)}
+  # Mnesia leaves out the copies in storage of plug-ins.
+  defp record(cstruct),
+    do: {:schema, cstruct.name, cstruct |> Cstruct.to_list() |> Keyword.delete(:external_copies)}
 
   def add_table_copy(table, node, type) do
     change(fn _txn ->

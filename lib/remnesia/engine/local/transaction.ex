@@ -99,7 +99,7 @@ defmodule Remnesia.Engine.Local.Transaction do
     end
   end
 
-  # A large commit is applied in slices. Before the commit point it may still have to wait or to give way.
+  # A commit locks the index values that it changes: it may still have to wait or to give way.
   defp commit(signal, txn, fun, runs, value) do
     case settle_commit(signal, txn) do
       :ok ->
@@ -125,7 +125,6 @@ defmodule Remnesia.Engine.Local.Transaction do
   defp settle_inner(answer, txn), do: settle_commit(answer, txn)
 
   defp settle_commit(:ok, _txn), do: :ok
-  defp settle_commit(:"$more", txn), do: settle_commit(Native.txn_commit(txn), txn)
   defp settle_commit(:"$watched", txn), do: Watch.commit(txn)
   defp settle_commit(:"$restart", _txn), do: :restart
   defp settle_commit({:"$error", _reason} = error, _txn), do: error

@@ -81,6 +81,11 @@ impl Program {
                 self.comparison(Comparison::Same, Operand::Field(field), Operand::Literal(literal))
             }
             Guard::Compare { op, left, right } => self.comparison(op, left, right),
+            Guard::In { field, ref literals } => {
+                let mut values = Intervals::default();
+                literals.iter().for_each(|&literal| values.push(Interval::point(literal, self.form(literal), true)));
+                vec![vec![Condition { place: Operand::Field(field), values }]]
+            }
             Guard::Never => Vec::new(),
             Guard::Bytes { equal: false, .. } | Guard::Any(_) | Guard::Code(_) => anything(),
         }

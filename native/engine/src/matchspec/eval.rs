@@ -32,6 +32,10 @@ impl Program {
                 Some(holds(op, order::compare(record.field(field), &self.literals[literal], None, None)))
             }
             Guard::Bytes { field, literal, equal } => Some((record.field(field) == &self.literals[literal][..]) == equal),
+            Guard::In { field, ref literals } => {
+                let value = record.field(field);
+                Some(literals.binary_search_by(|&literal| self.literals[literal][..].cmp(value)).is_ok())
+            }
             Guard::Never => Some(false),
             Guard::Any(ref parts) => {
                 let mut known = Some(false);
@@ -66,7 +70,7 @@ impl<'a> Machine<'a, '_> {
                 Some(known) => known,
                 None => self.guard(part),
             }),
-            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::Never => true,
+            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::In { .. } | Guard::Never => true,
         }
     }
 

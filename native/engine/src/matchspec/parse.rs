@@ -7,6 +7,9 @@ use crate::term::{read, skip, tag, Attached, Elements, Term, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Values that are tried one by one.
+const FEW: usize = 4;
+
 impl Program {
     /// Compiles a spec for records of `arity` elements (the record name counts) that are named `record_name`. `attached` belongs
     /// to the terms of the spec.
@@ -204,12 +207,26 @@ impl Compiler {
             };
         }
         if let Some(parts) = alternatives(&code) {
-            return Some(Guard::Any(parts.into_iter().map(|(op, left, right)| self.comparison(op, left, right)).collect()));
+            let parts = parts.into_iter().map(|(op, left, right)| self.comparison(op, left, right)).collect::<Box<[Guard]>>();
+            return Some(self.one_of(&parts).unwrap_or(Guard::Any(parts)));
         }
         Some(match code[..] {
             [Op::Compare(op, left, right)] => self.comparison(op, left, right),
             _ => Guard::Code(code.into_boxed_slice()),
         })
+    }
+
+    /// Many values that a field may have are not tried one by one.
+    fn one_of(&self, parts: &[Guard]) -> Option<Guard> {
+        let [Guard::Bytes { field, .. }, ..] = *parts else { return None };
+        let literal = |part: &Guard| match *part {
+            Guard::Bytes { field: other, literal, equal: true } if other == field => Some(literal),
+            _ => None,
+        };
+        let mut literals = parts.iter().map(literal).collect::<Option<Vec<_>>>().filter(|all| all.len() > FEW)?;
+        literals.sort_unstable_by(|&a, &b| self.literals[a].cmp(&self.literals[b]));
+        literals.dedup_by(|a, b| self.literals[*a] == self.literals[*b]);
+        Some(Guard::In { field, literals: literals.into() })
     }
 
     /// The cheapest form of a comparison.

@@ -140,6 +140,11 @@ pub(super) enum Guard {
         literal: usize,
         equal: bool,
     },
+    /// A field is one of these literals, rising by their bytes.
+    In {
+        field: usize,
+        literals: Box<[usize]>,
+    },
     Compare {
         op: Comparison,
         left: Operand,
@@ -156,7 +161,7 @@ impl Guard {
     /// Looks at one field only.
     pub fn is_simple(&self) -> bool {
         match self {
-            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::Never => true,
+            Guard::Integer { .. } | Guard::Number { .. } | Guard::Bytes { .. } | Guard::In { .. } | Guard::Never => true,
             Guard::Any(parts) => parts.iter().all(Guard::is_simple),
             Guard::Compare { .. } | Guard::Code(_) => false,
         }
@@ -252,6 +257,12 @@ impl Program {
     /// No record of the table can match.
     pub fn never(&self) -> bool {
         self.clauses.is_empty()
+    }
+
+    /// Every record of the table matches.
+    pub fn always(&self) -> bool {
+        let all = |c: &Clause| c.literals.is_empty() && c.repeats.is_empty() && c.patterns.is_empty() && c.guards.is_empty();
+        self.exact_keys.is_none() && self.clauses.iter().any(all)
     }
 
     /// Every match answers the record itself.

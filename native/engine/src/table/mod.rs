@@ -9,12 +9,14 @@ pub mod index;
 pub mod key;
 mod range;
 pub mod rows;
+pub mod sink;
 pub mod store;
 mod walk;
 
 pub use change::{BagStep, Change};
 pub use key::{Key, KeyBytes};
 pub use rows::Rows;
+pub use sink::{Nowhere, Sink};
 pub use store::{AbsentKey, Cursor, Store};
 
 use crate::term::order::Beside;
@@ -160,22 +162,25 @@ impl Table {
 
     /// Changes one key as one step: `decide` sees its rows under the latch.
     #[inline]
-    pub fn update(&self, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) {
+    pub fn update(&self, key: &Key, sink: &mut impl Sink, decide: impl FnOnce(&[Record]) -> Option<Change>) {
         let mut latched = self.store.latch(self.store.part(key));
         let _damage = Damage(self);
         let mut deltas = self.deltas();
-        self.change_one(&mut latched, key, decide, &mut deltas);
+        self.change_one(&mut latched, key, sink, decide, &mut deltas);
         self.apply_deltas(deltas);
+        sink.done();
     }
 
     /// Empties the table; the rows come back for a thread that has the time to drop them.
-    pub fn clear(&self) -> Vec<Box<dyn Send>> {
+    pub fn clear(&self, sink: &mut impl Sink) -> Vec<Box<dyn Send>> {
         let _damage = Damage(self);
         let mut latches: Vec<_> = (0..self.store.parts()).map(|p| self.store.latch(p)).collect();
         let mut garbage: Vec<Box<dyn Send>> = latches.iter_mut().map(Latched::take).collect();
         for index in &self.indexes {
             garbage.push(Box::new(index.take()));
         }
+        sink.cleared(self);
+        sink.done();
         garbage
     }
 
@@ -208,6 +213,7 @@ impl Table {
         &self,
         latched: &mut Latched,
         key: &Key,
+        sink: &mut impl Sink,
         decide: impl FnOnce(&[Record]) -> Option<Change>,
         deltas: &mut [Delta],
     ) {
@@ -215,21 +221,25 @@ impl Table {
             rows.as_ref().map_or(&[], Rows::as_slice)
         }
         let kind = self.kind();
-        latched.update(key, |before| match decide(slice(&before)) {
-            None => before,
-            Some(change) if self.indexes.is_empty() => change.apply(kind, before),
-            Some(Change::Put(record)) => {
-                let after = Rows::one(record);
-                self.note(key, slice(&before), after.as_slice(), deltas);
-                Some(after)
-            }
-            Some(change) => {
-                // The index needs the rows as they were after a bag has taken them apart.
-                let old = before.clone();
-                let after = change.apply(kind, before);
-                self.note(key, slice(&old), slice(&after), deltas);
-                after
-            }
+        latched.update(key, |before| {
+            let Some(change) = decide(slice(&before)) else { return before };
+            let after = match change {
+                change if self.indexes.is_empty() => change.apply(kind, before),
+                Change::Put(record) => {
+                    let after = Rows::one(record);
+                    self.note(key, slice(&before), after.as_slice(), deltas);
+                    Some(after)
+                }
+                change => {
+                    // The index needs the rows as they were after a bag has taken them apart.
+                    let old = before.clone();
+                    let after = change.apply(kind, before);
+                    self.note(key, slice(&old), slice(&after), deltas);
+                    after
+                }
+            };
+            sink.changed(self, key, slice(&after));
+            after
         });
     }
 
@@ -308,9 +318,9 @@ impl Step<'_> {
 }
 
 /// Applies changes to keys as one step that nobody sees half done.
-pub fn apply(steps: &mut [Step]) {
+pub fn apply(steps: &mut [Step], sink: &mut impl Sink) {
     if let [step] = steps {
-        return step.table.update(step.key, |_| step.take());
+        return step.table.update(step.key, sink, |_| step.take());
     }
     steps.sort_by_key(|step| (step.table.id, step.table.store.part(step.key)));
     let _damage: SmallVec<[Damage; 2]> = {
@@ -331,11 +341,12 @@ pub fn apply(steps: &mut [Step]) {
         }
         let Some((_, deltas)) = deltas.last_mut() else { continue };
         for step in part {
-            table.change_one(&mut latched, step.key, |_| step.take(), deltas);
+            table.change_one(&mut latched, step.key, sink, |_| step.take(), deltas);
         }
         held.push(latched);
     }
     for (table, deltas) in deltas {
         table.apply_deltas(deltas);
     }
+    sink.done();
 }

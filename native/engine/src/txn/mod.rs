@@ -9,9 +9,12 @@ mod grow;
 mod held;
 pub mod lock;
 pub mod open;
+mod ordered;
 pub mod overlay;
+
 pub mod plan;
 pub mod scan;
+pub mod sorted;
 pub mod walk;
 mod watch;
 mod write_set;
@@ -19,10 +22,12 @@ mod write_set;
 pub use gather::Source;
 pub use held::TableRef;
 pub use open::OpenTable;
+pub use ordered::{in_order, Course};
 pub use scan::{Plan, Scan};
+pub use sorted::{By, Sorted};
 
 use crate::db::Db;
-use crate::table::{apply, key::hash, BagStep, Change, Key, Step, Table};
+use crate::table::{apply, key::hash, BagStep, Change, Key, Nowhere, Step, Table};
 use crate::term::Record;
 use held::Held;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
@@ -483,12 +488,12 @@ impl Txn {
             steps.extend(set.changes_mut().map(|(key, change)| Step { table, key, change }));
         }
         if steps.len() <= STEP {
-            return apply(&mut steps);
+            return apply(&mut steps, &mut Nowhere);
         }
         self.ctl.begin_commit();
         tables.iter().for_each(|t| t.begin_commit());
         // Those who wait for the end are woken also when it is a panic.
-        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(apply)));
+        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(|step| apply(step, &mut Nowhere))));
         tables.iter().for_each(|t| t.end_commit());
         self.ctl.end_commit(&mut self.wakes);
         if let Err(panic) = applied {

@@ -68,7 +68,7 @@ impl Path {
     }
 
     /// Rows that it visits, counted up to `max`.
-    fn count(&self, table: &Table, max: usize) -> usize {
+    pub(super) fn count(&self, table: &Table, max: usize) -> usize {
         match &self.plan {
             Plan::Nothing => 0,
             Plan::Keys(keys) => keys.len(),

@@ -6,6 +6,7 @@
 use super::gather::{Gather, Source};
 use super::open::OpenTable;
 use super::overlay::Overlay;
+use super::walk::neighbour;
 use crate::table::{Cursor, Key, KeyBytes};
 use crate::term::range::{after, Range};
 use crate::term::Record;
@@ -62,6 +63,8 @@ enum Place {
     /// In a range of an index, after this entry.
     Index(usize, Option<Vec<u8>>),
     Gather(Box<Gather>),
+    /// Backward: so many ranges are left, in the last of them before this key or entry.
+    Back(usize, Option<Vec<u8>>),
     /// In keys of the write set that were not met before, after this one.
     Added(Option<Key>),
     Done,
@@ -82,6 +85,15 @@ impl Scan {
             Plan::All => Place::Base(Cursor::Start),
         };
         Scan { open, plan, place }
+    }
+
+    /// From the end to the beginning: ranges of an ordered_set, or, for a table without pending writes, of an index.
+    pub fn backward(open: Arc<OpenTable>, plan: Plan) -> Scan {
+        let mut scan = Scan::new(open, plan);
+        if let Plan::KeyRanges(ranges) | Plan::Index { ranges, .. } = &scan.plan {
+            scan.place = Place::Back(ranges.len(), None);
+        }
+        scan
     }
 
     pub fn is_done(&self) -> bool {
@@ -181,6 +193,31 @@ impl Scan {
                 look(&open, overlay, &keys, visit);
                 if keys.len() < max {
                     self.place = Place::Done;
+                }
+            }
+            (Plan::KeyRanges(ranges), Place::Back(left, before)) => {
+                for _ in 0..max {
+                    let Some(range) = left.checked_sub(1).and_then(|at| ranges.get(at)) else { return self.place = Place::Done };
+                    let from = before.as_ref().or(range.high.as_ref()).map(|key| Key::of(KeyBytes::from_slice(key)));
+                    let found = neighbour(&open, overlay, from, true).ok().flatten();
+                    match found.map(|row| (open.table.key_of(&row), row)).filter(|(key, _)| key.bytes[..] >= range.low[..]) {
+                        Some((key, row)) => {
+                            visit(&[row]);
+                            *before = Some(key.bytes.to_vec());
+                        }
+                        None => (*left, *before) = (*left - 1, None),
+                    }
+                }
+            }
+            (Plan::Index { field, ranges, .. }, Place::Back(left, before)) => {
+                let range = left.checked_sub(1).and_then(|at| ranges.get(at));
+                let (Some(index), Some(range)) = (open.table.index(*field), range) else { return self.place = Place::Done };
+                let mut keys = Vec::new();
+                let last = index.keys_back(range, before.as_deref(), max, |key| keys.push(Key::of(key)));
+                look(&open, overlay, &keys, visit);
+                match last {
+                    Some(last) => *before = Some(last),
+                    None => (*left, *before) = (*left - 1, None),
                 }
             }
             (plan, Place::Added(after)) => {

@@ -5,6 +5,7 @@ use crate::table::key::KeyBytes;
 use crate::table::store::range::{begin, end};
 use crate::term::{form_len, range::Range};
 use smallvec::SmallVec;
+use std::ops::Bound;
 
 impl Index {
     /// Keys of up to `max` entries whose value is in the range, after an entry. Answers the last entry if there may be more.
@@ -16,6 +17,23 @@ impl Index {
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
         for entry in entries.range::<[u8], _>((begin(range, after), end(range))).take(max) {
+            f(SmallVec::from_slice(&entry[form_len(entry)..]));
+            last = Some(entry);
+            visited += 1;
+        }
+        last.filter(|_| visited == max).map(|entry| entry.to_vec())
+    }
+
+    /// As [`Index::keys_in`], from the last entry to the first.
+    pub fn keys_back(&self, range: &Range, before: Option<&[u8]>, max: usize, mut f: impl FnMut(KeyBytes)) -> Option<Vec<u8>> {
+        if range.is_empty() {
+            return None;
+        }
+        let entries = self.entries.read();
+        let to = before.map_or(end(range), Bound::Excluded);
+        let mut last: Option<&Entry> = None;
+        let mut visited = 0;
+        for entry in entries.range::<[u8], _>((begin(range, None), to)).rev().take(max) {
             f(SmallVec::from_slice(&entry[form_len(entry)..]));
             last = Some(entry);
             visited += 1;
