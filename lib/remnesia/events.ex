@@ -8,7 +8,7 @@ defmodule Remnesia.Events do
 
   use GenServer
 
-  alias Remnesia.Engine.Local.Index
+  alias Remnesia.Engine.Local.Definitions
   alias Remnesia.Native
 
   @table __MODULE__
@@ -128,7 +128,7 @@ defmodule Remnesia.Events do
   def init([]) do
     Process.flag(:trap_exit, true)
     :ets.new(@table, [:named_table, :protected, read_concurrency: true])
-    Index.new()
+    Definitions.new()
     # Were this process to start again, nobody would be subscribed any more.
     for table <- [@transactions | Native.tables()], do: Native.watch(table, false)
     {:ok, %{}}

@@ -69,7 +69,7 @@ defmodule Remnesia.Engine.Cstruct do
   @doc "The definition that the options describe, with defaults."
   @spec read!(term, list) :: t | no_return
   def read!(name, options) do
-    options = [{:name, name} | options]
+    options = [{:name, name} | storage_type(options)]
     keys = keys!(options, name)
     if keys != Enum.uniq(keys), do: abort({:badarg, name, ~c"Duplicate keys", keys})
 
@@ -162,6 +162,23 @@ defmodule Remnesia.Engine.Cstruct do
     cstruct
   end
 
+  @doc "The definition of the schema, which is a table too."
+  @spec schema() :: t
+  def schema do
+    %__MODULE__{
+      name: :schema,
+      record_name: :schema,
+      attributes: [:table, :cstruct],
+      ram_copies: [node()],
+      cookie: {{0, 0, 0}, node()}
+    }
+  end
+
+  @doc "The definition with the version after its own, as of now."
+  @spec next_version(t) :: t
+  def next_version(%__MODULE__{version: {{major, minor}, _detail}} = cstruct),
+    do: %{cstruct | version: {{major + 1, minor}, {node(), :erlang.timestamp()}}}
+
   @doc "The number of elements of a record, its name included."
   @spec arity(t) :: pos_integer
   def arity(%__MODULE__{attributes: attributes}), do: length(attributes) + 1
@@ -185,6 +202,17 @@ defmodule Remnesia.Engine.Cstruct do
   def to_list(%__MODULE__{} = cstruct), do: Enum.map(@fields, &{&1, Map.fetch!(cstruct, &1)})
 
   # --- reading ---
+
+  # Ours: one word for a table whose only copy is here.
+  defp storage_type(options) do
+    with true <- not List.improper?(options),
+         {:storage_type, type} when type in [:ram_copies, :disc_copies, :disc_only_copies] <-
+           List.keyfind(options, :storage_type, 0) do
+      [{type, [node()]} | List.keydelete(options, :storage_type, 0)]
+    else
+      _none -> options
+    end
+  end
 
   defp keys!([{key, _value} | rest], name) do
     field = if is_tuple(key) and tuple_size(key) > 0, do: elem(key, 0), else: key
@@ -222,13 +250,14 @@ defmodule Remnesia.Engine.Cstruct do
     end)
   end
 
+  @doc "An index as it is kept: position and kind."
   # An attribute or a position, alone or with the kind of index Mnesia shall build; ours are ordered.
-  defp index!(item, cstruct) when is_atom(item) or is_integer(item),
+  def index!(item, cstruct) when is_atom(item) or is_integer(item),
     do: {position!(item, cstruct), :ordered}
 
-  defp index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
-  defp index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
-  defp index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
+  def index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
+  def index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
+  def index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
 
   defp position!(position, _cstruct) when is_integer(position), do: position
   defp position!({_plugin} = item, _cstruct), do: item

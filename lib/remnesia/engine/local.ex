@@ -24,19 +24,29 @@ defmodule Remnesia.Engine.Local do
   @impl true
   def transaction(fun, arguments, retries, access \\ :remnesia)
 
-  def transaction(fun, [], :infinity, _access) when is_function(fun),
+  def transaction(fun, [], :infinity, :remnesia) when is_function(fun),
     do: Transaction.run(fun, :infinity)
 
-  def transaction(fun, arguments, retries, _access)
+  def transaction(fun, arguments, retries, access)
       when is_function(fun) and is_list(arguments) and
-             (retries == :infinity or (is_integer(retries) and retries >= 0)) do
+             (retries == :infinity or (is_integer(retries) and retries >= 0)) and is_atom(access) do
     # Mnesia counts runs, and gives every transaction one.
     runs = if is_integer(retries), do: max(retries, 1), else: retries
-    Transaction.run(if(arguments == [], do: fun, else: fn -> apply(fun, arguments) end), runs)
+    Activity.transaction(applied(fun, arguments), runs, access)
   end
 
   def transaction(fun, arguments, retries, access),
     do: {:aborted, {:badarg, fun, arguments, retries, access}}
+
+  @doc "Runs a function outside of transactions; inside one as an inner transaction."
+  def dirty(kind, fun, arguments, access)
+      when is_function(fun) and is_list(arguments) and is_atom(access),
+      do: Activity.dirty(kind, applied(fun, arguments), access)
+
+  def dirty(_kind, fun, arguments, _access), do: {:aborted, {:badarg, fun, arguments}}
+
+  defp applied(fun, []), do: fun
+  defp applied(fun, arguments), do: fn -> apply(fun, arguments) end
 
   @impl true
   def is_transaction, do: Transaction.inside?()
@@ -75,14 +85,11 @@ defmodule Remnesia.Engine.Local do
     end
   end
 
-  def write(table, record, :sticky_write) when tuple_size(record) > 2,
-    do: write(table, record, :write)
-
   def write(table, record, kind) do
     within(:write, [table, record, kind], fn _txn ->
-      if is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2,
-        do: Signal.abort({:bad_type, table, kind}),
-        else: Signal.abort({:bad_type, table, record, kind})
+      good = is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2
+      if not good, do: Signal.abort({:bad_type, table, record, kind})
+      write(table, record, write_kind(table, kind))
     end)
   end
 
@@ -152,7 +159,7 @@ defmodule Remnesia.Engine.Local do
 
   def select(table, spec, kind) when is_atom(table) and table != :schema and is_list(spec) do
     within(:select, [table, spec, kind], fn _txn ->
-      select(table, spec, lock_kind(table, kind))
+      select(table, spec, search_kind(table, spec, kind))
     end)
   end
 
@@ -162,7 +169,7 @@ defmodule Remnesia.Engine.Local do
   def select(table, spec, limit, kind)
       when is_atom(table) and table != :schema and is_list(spec) and is_integer(limit) do
     within(:select, [table, spec, limit, kind], fn txn ->
-      kind = lock_kind(table, kind)
+      kind = search_kind(table, spec, kind)
       if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
       arguments = [txn, table, spec, kind, limit]
       template = Scan.template(txn, table, spec, kind)
@@ -205,6 +212,7 @@ defmodule Remnesia.Engine.Local do
     within(:index_match_object, [table, pattern, attribute, kind], fn _txn ->
       Index.check_pattern(table, pattern, attribute, fn position ->
         if kind != :read, do: Signal.abort({:bad_type, table, kind})
+        if Native.table_size(table) == :error, do: Signal.abort({:no_exists, table})
         position
       end)
 
@@ -217,7 +225,13 @@ defmodule Remnesia.Engine.Local do
   @impl true
   def all_keys(table) do
     within(:all_keys, [table], fn txn ->
-      Scan.all(Native.all_keys(txn, table), :all_keys, [txn, table])
+      case Native.all_keys(txn, table) do
+        {:"$error", {:no_exists, ^table}} when is_atom(table) and table != :schema ->
+          Signal.abort({:no_exists, {table, :wild_pattern}})
+
+        answer ->
+          Scan.all(answer, :all_keys, [txn, table])
+      end
     end)
   end
 
@@ -290,7 +304,7 @@ defmodule Remnesia.Engine.Local do
   @impl true
   def lock_global(term, kind) do
     within(:lock, [{:global, term, [node()]}, kind], fn txn ->
-      kind = lock_kind(term, kind)
+      kind = if kind == :sticky_write, do: :write, else: lock_kind(term, kind)
       Signal.settle(Native.lock_global(txn, term, kind), :lock_global, [txn, term, kind])
     end)
   end
@@ -310,11 +324,35 @@ defmodule Remnesia.Engine.Local do
 
   # On one node a sticky lock is a write lock.
   defp lock_kind(_item, kind) when is_lock(kind), do: kind
-  defp lock_kind(_item, :sticky_write), do: :write
+
+  defp lock_kind(item, :sticky_write) do
+    if is_atom(item) and item != :schema and Native.table_size(item) == :error,
+      do: Signal.abort({:not_local, item}),
+      else: :write
+  end
+
   defp lock_kind(item, kind), do: refuse_kind(item, kind)
 
+  # A search that locks the whole table may be given the locks of tables.
+  defp search_kind(table, spec, kind) when kind in [:load, :none] do
+    bound? =
+      case spec do
+        [{head, _, _}] when tuple_size(head) > 2 -> not Pattern.variable?(elem(head, 1))
+        _other -> false
+      end
+
+    cond do
+      bound? and kind == :load -> refuse_kind(table, kind)
+      kind == :load -> :write
+      Native.table_size(table) == :error -> Signal.abort({:no_exists, [table, spec]})
+      true -> :read
+    end
+  end
+
+  defp search_kind(table, _spec, kind), do: lock_kind(table, kind)
+
   defp write_kind(_table, :write), do: :write
-  defp write_kind(_table, :sticky_write), do: :write
+  defp write_kind(table, :sticky_write), do: lock_kind(table, :sticky_write)
   defp write_kind(table, kind), do: refuse_kind(table, kind)
 
   @spec refuse_kind(term, term) :: no_return

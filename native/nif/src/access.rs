@@ -8,7 +8,7 @@ use remnesia_engine::db;
 use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
 use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
-use remnesia_engine::txn::{OpenTable, Stop};
+use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 
 /// Living terms of a search key, as the engine wants them.
 pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
@@ -67,6 +67,9 @@ nif!(
         let kind = call.kind(*kind)?;
         with_txn(call, *ctx, |txn| {
             let table = scratch.table_in(call, txn, *table)?;
+            if kind == LockKind::Write {
+                writable(txn.open(table))?;
+            }
             let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
@@ -89,11 +92,21 @@ pub fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTabl
 
 /// Refuses to change a table that is read-only, before anything else is looked at.
 #[inline]
-fn writable(open: &OpenTable) -> Result<(), Fail> {
+pub fn writable(open: &OpenTable) -> Result<(), Fail> {
     if open.is_plain() || !open.is_read_only() {
         Ok(())
     } else {
         Err(Fail::Stop(Stop::ReadOnly))
+    }
+}
+
+/// Refuses a table that is being rebuilt: nobody knows yet what a record of it will have to look like.
+#[inline]
+fn settled(open: &OpenTable) -> Result<(), Fail> {
+    if open.is_plain() || !open.is_frozen() {
+        Ok(())
+    } else {
+        Err(Fail::Stop(Stop::Frozen))
     }
 }
 
@@ -104,9 +117,6 @@ fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
         return Ok(());
     }
     writable(open)?;
-    if open.is_frozen() {
-        return Err(Fail::Stop(Stop::Frozen));
-    }
     if open.is_watched() && ctx != atoms::watched() {
         return Err(Fail::Stop(Stop::Watched));
     }
@@ -115,12 +125,13 @@ fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
 
 /// What a change within a transaction answers: the caller keeps account of those that somebody is to be told of.
 #[inline]
-fn changed(open: &OpenTable) -> RawTerm {
+fn changed(txn: &mut Txn, table: TableRef) -> RawTerm {
+    let open = txn.open(table);
     if open.is_plain() || !open.is_watched() {
-        atoms::ok()
-    } else {
-        atoms::watched()
+        return atoms::ok();
     }
+    txn.mark_watched();
+    atoms::watched()
 }
 
 /// A call that takes a record: `dirty` outside transactions, `transactional` inside.
@@ -135,8 +146,9 @@ fn with_record(
         if no_txn(ctx) {
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
-            writable_now(open, ctx)?;
+            settled(open)?;
             let record = record(call, encoder, term, open)?;
+            writable_now(open, ctx)?;
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
         }
@@ -145,7 +157,7 @@ fn with_record(
             writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
-            Ok(changed(txn.open(table)))
+            Ok(changed(txn, table))
         })
     })
 }
@@ -166,6 +178,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
     if no_txn(*ctx) {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
+        settled(open)?;
         writable_now(open, *ctx)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
@@ -176,7 +189,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
-        Ok(changed(txn.open(table)))
+        Ok(changed(txn, table))
     })
 }));
 
@@ -186,6 +199,7 @@ nif!(
     |call, [ctx, table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
+        settled(open)?;
         writable_now(open, *ctx)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {

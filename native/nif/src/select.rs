@@ -379,6 +379,9 @@ pub fn search(
         with_txn(call, ctx, |txn| {
             let table_ = txn.table(&DB, &name)?;
             let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
+            if kind == LockKind::Write {
+                crate::access::writable(txn.open(table_))?;
+            }
             let plan = pick(&spec, txn.rows_of(table_))?;
             txn.lock_plan(&DB, table_, &plan, kind)?;
             let select = Select::new(txn.open(table_), plan, want(spec), limit);

@@ -25,12 +25,13 @@ nif!(
 );
 
 nif!(
-    /// Applies a commit that `txn_commit` prepared; its locks stay. Work: as a commit.
+    /// Applies a commit that `txn_commit` prepared; its locks stay. Was there anything? Work: as a commit.
     txn_publish,
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > FEW)?;
+        let changes = txn.has_changes();
         txn.publish();
-        Ok(atoms::ok())
+        Ok(if changes { atoms::true_() } else { atoms::false_() })
     })
 );
 

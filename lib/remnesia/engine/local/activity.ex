@@ -140,7 +140,10 @@ defmodule Remnesia.Engine.Local.Activity do
 
   # An activity of kind :ets works on the table itself: whatever is wrong is a bad argument.
   defp run_dirty(:ets, operation, arguments) do
-    unchecked(operation, arguments)
+    case silent(operation, arguments) do
+      :ok -> :ok
+      _other -> unchecked(operation, arguments)
+    end
   catch
     :exit, {:aborted, {:no_exists, _}} -> :erlang.error(:badarg)
     :exit, {:aborted, {:badarg, _}} -> :erlang.error(:badarg)
@@ -148,9 +151,34 @@ defmodule Remnesia.Engine.Local.Activity do
 
   defp run_dirty(_kind, operation, arguments), do: unchecked(operation, arguments)
 
+  # Subscribers are not told of what such an activity writes.
+  defp silent(:write, [table, record, kind])
+       when is_tuple(record) and tuple_size(record) > 2,
+       do: Native.write(:"$watched", table, record, kind)
+
+  defp silent(:delete, [table, key, _kind]), do: Native.delete(:"$watched", table, key)
+
+  defp silent(:delete_object, [table, record, _kind])
+       when is_tuple(record) and tuple_size(record) > 2,
+       do: Native.delete_object(:"$watched", table, record)
+
+  defp silent(_operation, _arguments), do: :none
+
   defp unchecked(:read, [table, key, _kind]), do: Dirty.read(table, key)
+
+  defp unchecked(:write, [table, record, kind])
+       when not is_atom(table) or table == :schema or not is_tuple(record) or
+              tuple_size(record) < 3,
+       do: Signal.abort({:bad_type, table, record, kind})
+
   defp unchecked(:write, [table, record, _kind]), do: Dirty.write(table, record)
   defp unchecked(:delete, [table, key, _kind]), do: Dirty.delete(table, key)
+
+  defp unchecked(:delete_object, [table, record, _kind])
+       when not is_atom(table) or table == :schema or not is_tuple(record) or
+              tuple_size(record) < 3,
+       do: Signal.abort({:bad_type, table})
+
   defp unchecked(:delete_object, [table, record, _kind]), do: Dirty.delete_object(table, record)
   defp unchecked(:match_object, [table, pattern, _kind]), do: Dirty.match_object(table, pattern)
   defp unchecked(:select, [table, spec, _kind]), do: Dirty.select(table, spec)
@@ -168,8 +196,14 @@ defmodule Remnesia.Engine.Local.Activity do
 
   defp unchecked(:lock, _arguments), do: []
 
+  defp unchecked(:all_keys, [table]) do
+    if is_atom(table) and table != :schema and Native.table_size(table) == :error,
+      do: Signal.abort({:no_exists, {table, :wild_pattern}}),
+      else: Dirty.all_keys(table)
+  end
+
   defp unchecked(operation, [_table | _] = arguments)
-       when operation in [:all_keys, :first, :last, :next, :prev, :last_number],
+       when operation in [:first, :last, :next, :prev, :last_number],
        do: apply(Dirty, operation, arguments)
 
   # --- identity ---

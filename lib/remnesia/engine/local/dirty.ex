@@ -16,7 +16,8 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  def write(table, record) when is_tuple(record) and tuple_size(record) > 2 do
+  def write(table, record)
+      when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     case Native.write(nil, table, record, :write) do
       :ok -> :ok
       signal -> settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
@@ -32,7 +33,8 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  def delete_object(table, record) when is_tuple(record) and tuple_size(record) > 2 do
+  def delete_object(table, record)
+      when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     if Pattern.variable?(record), do: Signal.abort({:bad_type, table, record})
     arguments = [nil, table, record]
     key = elem(record, 1)
@@ -45,7 +47,8 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def delete_object(table, record), do: Signal.abort({:bad_type, table, record})
 
-  def update_counter(table, key, increment) when is_integer(increment) do
+  def update_counter(table, key, increment)
+      when is_atom(table) and table != :schema and is_integer(increment) do
     case Native.update_counter(nil, table, key, increment) do
       value when is_integer(value) ->
         value
@@ -145,6 +148,14 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   defp settle(:"$watched", operation, [nil | rest] = arguments, key, item),
     do: settle(Watch.dirty(operation, arguments), operation, [:"$watched" | rest], key, item)
+
+  # What the table cannot have is not there to be deleted.
+  defp settle({:"$error", {:bad_type, record}}, :delete_object, [_, table, record], _key, _item) do
+    case Native.table_props(table) do
+      {:ok, %{access_mode: :read_only}} -> Signal.abort({:no_exists, table})
+      _writable -> :ok
+    end
+  end
 
   defp settle({:"$error", reason}, _operation, arguments, _key, item),
     do: refuse(Enum.at(arguments, 1), item, reason)

@@ -3,7 +3,7 @@ defmodule Remnesia.Engine.Local.Index do
 
   # Searches by an attribute: which position it is at, whether there is an index, and what Mnesia answers where not.
 
-  alias Remnesia.Engine.Local.{Dirty, Pattern, Scan, Signal}
+  alias Remnesia.Engine.Local.{Definitions, Dirty, Pattern, Scan, Signal}
   alias Remnesia.Native
 
   @doc "The tuple position of an attribute, which may be given as one."
@@ -14,42 +14,16 @@ defmodule Remnesia.Engine.Local.Index do
   def position(_table, position) when is_integer(position), do: position
   def position(_table, {_plugin} = position), do: position
 
-  def position(table, attribute) when is_atom(attribute) do
-    case attributes(table) do
+  def position(table, attribute) do
+    case Definitions.attributes(table) do
       nil -> Signal.abort({:no_exists, {table, :attributes}})
       attributes -> find(attributes, attribute, 2)
     end
   end
 
-  def position(_table, attribute), do: Signal.abort({:bad_type, attribute})
-
   defp find([attribute | _], attribute, position), do: position
   defp find([_ | rest], attribute, position), do: find(rest, attribute, position + 1)
   defp find([], attribute, _position), do: Signal.abort({:bad_type, attribute})
-
-  # --- attributes, beside the definitions: a definition as a whole costs more than the search ---
-
-  @doc "Makes the list of all tables' attributes; its owner is the caller."
-  @spec new() :: term
-  def new, do: :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
-
-  @doc "A table was created, or has other attributes now."
-  @spec remember(atom, [atom]) :: true
-  def remember(table, attributes), do: :ets.insert(__MODULE__, {table, attributes})
-
-  @doc "A table was deleted."
-  @spec forget(atom) :: true
-  def forget(table), do: :ets.delete(__MODULE__, table)
-
-  defp attributes(table) do
-    :ets.lookup_element(__MODULE__, table, 2)
-  rescue
-    ArgumentError ->
-      case Native.table_props(table) do
-        {:ok, %{attributes: attributes}} -> attributes
-        :error -> nil
-      end
-  end
 
   @doc "The records with this value, within a transaction."
   @spec lookup(reference, atom, term, term) :: [tuple] | no_return
@@ -123,7 +97,8 @@ defmodule Remnesia.Engine.Local.Index do
       true ->
         case Native.table_props(table) do
           {:ok, %{index: index}} ->
-            if not List.keymember?(index, position, 0),
+            # With a key like `:"$1"` Mnesia scans the table, whether there is an index or not.
+            if elem(pattern, 1) == :_ and not List.keymember?(index, position, 0),
               do: Signal.abort({:badarg, [table, pattern, position]})
 
             :ok

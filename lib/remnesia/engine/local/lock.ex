@@ -32,6 +32,17 @@ defmodule Remnesia.Engine.Local.Lock do
 
   defp table(table, _kind) when not is_atom(table), do: Signal.abort({:bad_type, table})
 
+  # Changes of the schema lock its name.
+  defp table(:schema, :read) do
+    Local.lock_global(:schema, :read)
+    :ok
+  end
+
+  defp table(:schema, kind) when kind in [:load | @writes] do
+    Local.lock_global(:schema, :write)
+    [node()]
+  end
+
   defp table(table, :read) do
     Local.lock_table(table, :read)
     :ok
@@ -39,7 +50,7 @@ defmodule Remnesia.Engine.Local.Lock do
 
   # A load lock excludes writers and other loaders: for one node that is a write lock.
   defp table(table, kind) when kind in [:load | @writes] do
-    Local.lock_table(table, :write)
+    Local.lock_table(table, if(kind == :load, do: :write, else: kind))
     [node()]
   end
 
@@ -50,7 +61,7 @@ defmodule Remnesia.Engine.Local.Lock do
   defp record(table, key, :read), do: Local.read(table, key, :read)
 
   defp record(table, key, kind) when kind in @writes do
-    Local.lock_record(table, key, :write)
+    Local.lock_record(table, key, kind)
     [node()]
   end
 

@@ -29,6 +29,15 @@ defmodule Remnesia.Engine.Local.Signal do
 
   def settle(:"$watched", operation, arguments), do: Watch.note(operation, arguments)
   def settle(:"$restart", _operation, _arguments), do: restart()
+
+  # Mnesia shows what was to be written where no table can have such a name.
+  def settle({:"$error", {:no_exists, table}}, :write, [_txn, table, record, kind])
+      when not is_atom(table) or table == :schema,
+      do: abort({:bad_type, table, record, kind})
+
+  # What the table cannot have is not there to be deleted.
+  def settle({:"$error", {:bad_type, record}}, :delete_object, [_txn, _table, record]), do: :ok
+
   def settle({:"$error", reason}, _operation, _arguments), do: abort(reason(reason))
   def settle(value, _operation, _arguments), do: value
 

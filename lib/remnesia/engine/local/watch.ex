@@ -69,9 +69,9 @@ defmodule Remnesia.Engine.Local.Watch do
     id = Activity.id(txn)
     changes = take(txn)
     messages = changes |> resulting() |> Enum.flat_map(&messages(&1, id))
-    :ok = Native.txn_publish(txn)
+    changed? = Native.txn_publish(txn)
     Events.deliver(messages)
-    Events.complete(id)
+    if changed? or changes != [], do: Events.complete(id)
     # Nothing of it is left but its locks.
     Native.txn_abort(txn)
     :ok
@@ -129,7 +129,9 @@ defmodule Remnesia.Engine.Local.Watch do
 
   # --- messages ---
 
-  defp messages({{table, key}, type, changes}, id) do
+  @doc "What subscribers are told of the changes of a record, which has not been changed yet."
+  @spec messages({{atom, term}, atom, [change]}, tuple) :: [{[pid], tuple}]
+  def messages({{table, key}, type, changes}, id) do
     {simple, detailed} = Events.subscribers(table)
     old = if detailed == [], do: [], else: Dirty.read(table, key)
 
@@ -176,8 +178,12 @@ defmodule Remnesia.Engine.Local.Watch do
     if is_integer(answer) do
       {_type, record_name} = Events.table(table)
       record = {record_name, key, answer}
-      # Mnesia works the old record out of the new one.
-      old = if old == [], do: [], else: [put_elem(record, 2, answer - increment)]
+      # Mnesia tells the old record only where the new value is the sum.
+      before = put_elem(record, 2, answer - increment)
+
+      old =
+        if match?([{_, _, value}] when value == answer - increment, old), do: [before], else: []
+
       id = {:dirty, self()}
 
       Events.deliver([

@@ -118,6 +118,8 @@ pub struct Txn {
     doomed: bool,
     /// A panic ended it while levels were open: those only remain to be closed.
     lost: bool,
+    /// It did something that somebody is to be told of.
+    noted: bool,
     /// The table that a commit was refused for.
     blamed: Option<Arc<OpenTable>>,
     /// Wakers to fire once no lock is held; the host takes them after each call.
@@ -134,6 +136,7 @@ impl Default for Txn {
             serial: 0,
             doomed: false,
             lost: false,
+            noted: false,
             blamed: None,
             wakes: Wakes::new(),
         }
@@ -567,6 +570,7 @@ impl Txn {
         self.overlay.clear();
         self.doomed = false;
         self.lost = false;
+        self.noted = false;
         self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
         self.held.tidy();
         self.ctl.reset_age();

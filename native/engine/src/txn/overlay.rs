@@ -93,12 +93,6 @@ impl Overlay {
         self.layers.iter().all(|l| l.0.is_empty())
     }
 
-    /// The tables that the innermost level changed.
-    #[inline]
-    pub fn tables(&self) -> impl Iterator<Item = TableRef> + '_ {
-        self.layers.last().into_iter().flat_map(|layer| layer.0.iter().map(|(_, table, _)| *table))
-    }
-
     /// Adds a change to the innermost level.
     #[inline]
     pub fn add(&mut self, open: &OpenTable, table: TableRef, key: Key, change: Change) {

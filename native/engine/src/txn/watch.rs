@@ -9,10 +9,20 @@ use crate::db::Db;
 use crate::table::Key;
 
 impl Txn {
-    /// Did the innermost level change a watched table?
+    /// It did something to a watched table.
+    pub fn mark_watched(&mut self) {
+        self.noted = true;
+    }
+
+    /// Is somebody to be told when it commits?
     #[inline]
     pub fn is_watched(&self) -> bool {
-        self.overlay.tables().any(|table| self.held.open(table).is_watched())
+        self.noted
+    }
+
+    /// Did it change anything at all?
+    pub fn has_changes(&self) -> bool {
+        !self.overlay.is_empty()
     }
 
     /// Everything of the outermost commit that can be refused.
@@ -26,6 +36,7 @@ impl Txn {
         self.apply();
         self.overlay.clear();
         self.overlay.push_level();
+        self.noted = false;
     }
 
     /// Nothing has been written to the table.
