@@ -174,6 +174,32 @@ defmodule Remnesia.IndexTest do
     end
   end
 
+  # Rows of guides/differences.md: both sides.
+  test "what stock refuses" do
+    :mnesia.start()
+    both = [attributes: [:id, :a, :b], index: [[:a, :b]]]
+    refused = {:aborted, {:bad_type, :ix_more, {:index, [[:a, :b]]}}}
+    assert :mnesia.create_table(:ix_more, both) == refused
+    unique = [attributes: [:id, :a, :b], unique: [:a]]
+    assert {:aborted, {:badarg, :ix_more, :unique}} = :mnesia.create_table(:ix_more, unique)
+    {:atomic, :ok} = :mnesia.create_table(:ix_more, attributes: [:id, :a, :b])
+    on_exit(fn -> :mnesia.delete_table(:ix_more) end)
+    assert {:aborted, {:bad_type, [:a, :b]}} = :mnesia.add_table_index(:ix_more, [:a, :b])
+
+    assert {:aborted, {:no_exists, :ix_more, :unique}} =
+             catch_exit(:mnesia.table_info(:ix_more, :unique))
+
+    assert {:aborted, _} = :mnesia.transaction(fn -> :mnesia.index_read(:ix_more, 1, :a) end)
+
+    {:atomic, :ok} = Engine.create_table(:ix_more, both)
+    on_exit(fn -> Engine.delete_table(:ix_more) end)
+    assert Engine.table_info(:ix_more, :index) == [[3, 4]]
+    :ok = Engine.dirty_write(:ix_more, {:ix_more, 1, 2, 3})
+    assert [{:ix_more, 1, 2, 3}] = atomic(fn -> Engine.index_read(:ix_more, 2, 3) end)
+    {:atomic, :ok} = Engine.add_table_index(:ix_more, [:b, :a], unique: true)
+    assert Engine.table_info(:ix_more, :unique) == [[4, 3]]
+  end
+
   describe "on several attributes" do
     defmodule Task do
       use Remnesia.Table,

@@ -9,6 +9,7 @@ use remnesia_engine::term::{Record, Writer};
 use remnesia_engine::txn::{Built, Stop, Txn};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Key and two fields.
 type Row = [i64; 3];
@@ -367,4 +368,52 @@ fn threads() {
         open.table.check().unwrap_or_else(|text| panic!("{kind:?}: {text}"));
         assert!(open.table.indexes.load().len() > 2);
     }
+}
+
+/// Between the claims of a commit and its end nobody takes a claim away: not by writing to its keys, not by bringing its values.
+#[test]
+fn claims_are_kept() {
+    const KEYS: i64 = 1_500;
+    let db = Db::default();
+    db.start();
+    let unique = IndexDefinition { fields: vec![1], unique: true };
+    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 4, record_name: 27, indexes: vec![unique] });
+    let mut txn = Txn::default();
+    let (mut refused, mut took) = (0, Duration::ZERO);
+    for round in 1..=60 {
+        // The commit brings values that nobody has.
+        let value = |key: i64| round * 2 * KEYS + key;
+        let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let (db, begun, over) = (&db, &begun, &over);
+            scope.spawn(move || {
+                while !begun.load(Ordering::Relaxed) {}
+                // Sooner or later in the course of a commit.
+                std::thread::sleep(took.mul_f64((round % 10) as f64 / 10.0));
+                for n in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let key = n % 5;
+                    // As the commit will have it, then not, and someone else; whoever gets that far leaves it so.
+                    let taken = [[key, value(key), 0], [key, -key - 1, 0], [KEYS + key, value(key), 0]];
+                    if taken.into_iter().all(|row| dirty(db, &Write::Put(row)).is_ok()) {
+                        break;
+                    }
+                }
+            });
+            txn.begin();
+            let table = txn.table(db, &NAME).expect("there");
+            for key in 0..KEYS {
+                txn.write(db, table, record([key, value(key), round])).expect("nobody holds a lock");
+            }
+            begun.store(true, Ordering::Relaxed);
+            let now = Instant::now();
+            refused += usize::from(txn.commit(db).is_err());
+            took = now.elapsed();
+            over.store(true, Ordering::Relaxed);
+        });
+        db.open(&NAME).expect("there").table.check().unwrap_or_else(|text| panic!("round {round}: {text}"));
+    }
+    assert!(refused < 60, "some commits come through");
 }

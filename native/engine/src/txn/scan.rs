@@ -43,8 +43,8 @@ impl Plan {
     /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field. None if no index
     /// begins with the field.
     pub fn of_value(table: &Table, field: usize, form: Vec<u8>) -> Option<Plan> {
-        let ready = table.indexes.ready();
-        let mut first = ready.iter().filter(|index| index.fields()[0] == field);
+        let list = table.indexes.load();
+        let mut first = list.iter().filter(|index| index.fields()[0] == field && index.is_ready());
         let index = first.clone().find(|index| index.fields().len() == 1).or_else(|| first.next())?;
         Some(Plan::by_index(table.kind(), index, vec![Range::of(form)], 1))
     }
