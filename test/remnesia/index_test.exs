@@ -105,7 +105,7 @@ defmodule Remnesia.IndexTest do
           assert way.() == :scan
           assert look.() == found
 
-          assert {:aborted, {:badarg, [^table, 7, 4]}} =
+          assert {:aborted, {:no_exists, ^table, {:index, [4]}}} =
                    Engine.transaction(fn -> Engine.index_read(table, 7, 4) end)
         end
 

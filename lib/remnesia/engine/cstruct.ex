@@ -289,14 +289,13 @@ defmodule Remnesia.Engine.Cstruct do
     end)
   end
 
-  @doc "An index as it is kept: position and kind."
   # An attribute or a position, alone or with the kind of index Mnesia shall build; ours are ordered.
-  def index!(item, cstruct) when is_atom(item) or is_integer(item) or is_list(item),
+  defp index!(item, cstruct) when is_atom(item) or is_integer(item) or is_list(item),
     do: {position!(item, cstruct), :ordered}
 
-  def index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
-  def index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
-  def index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
+  defp index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
+  defp index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
+  defp index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
 
   defp position!(position, _cstruct) when is_integer(position), do: position
   defp position!({_plugin} = item, _cstruct), do: item
