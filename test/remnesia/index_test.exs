@@ -511,6 +511,43 @@ defmodule Remnesia.IndexTest do
       assert message == "#{inspect(table)} has a record with value, group {1, 2} already"
     end
 
+    test "subscribers are told of what is there only" do
+      table = table(unique: [:value])
+      fill(table, [{1, :a}, {2, :b}])
+      {:ok, _} = :remnesia.subscribe({:table, table})
+
+      assert {:aborted, {:unique, ^table, [:value], :b}} =
+               commit(table, [email(3, :c), email(4, :b)])
+
+      assert {:aborted, {:unique, table, [:value], :b}} ==
+               catch_exit(Engine.dirty_write(table, {table, 4, :b, nil}))
+
+      refute_received {:mnesia_table_event, _}
+      assert {:atomic, :ok} = commit(table, [email(1, :b), email(2, :a)])
+      assert_received {:mnesia_table_event, {:write, {_, 1, :b, nil}, _}}
+      assert_received {:mnesia_table_event, {:write, {_, 2, :a, nil}, _}}
+      :ok = Engine.dirty_write(table, {table, 3, :c, nil})
+      assert {:aborted, {:unique, ^table, [:value], :c}} = commit(table, [email(4, :c)])
+      {:ok, _} = :remnesia.unsubscribe({:table, table})
+      assert_clean(table)
+    end
+
+    test "a transformation that would violate it changes nothing" do
+      table = table(unique: [:value], index: [[:group, :value]])
+      fill(table, [{1, :a, 1}, {2, :b, 2}])
+      same = fn {name, id, _value, group} -> {name, id, :same, group} end
+      attributes = [:id, :value, :group]
+      refused = :remnesia.transform_table(table, same, attributes)
+      assert {:aborted, {:unique, ^table, [:value], :same}} = refused
+      assert Engine.dirty_read(table, 2) == [{table, 2, :b, 2}]
+      other = fn {name, id, value, group} -> {name, id, {value, id}, group} end
+      assert {:atomic, :ok} = :remnesia.transform_table(table, other, attributes)
+      assert {:aborted, {:unique, ^table, [:value], {:a, 1}}} = commit(table, [email(3, {:a, 1})])
+      assert Engine.table_info(table, :index) == [3, [4, 3]]
+      assert Engine.table_info(table, :unique) == [3]
+      assert_clean(table)
+    end
+
     test "index and unique may name the same attribute" do
       table = table(index: [:value, :group], unique: [:value])
       assert Engine.table_info(table, :index) == [3, 4]

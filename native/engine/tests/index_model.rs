@@ -417,3 +417,36 @@ fn claims_are_kept() {
     }
     assert!(refused < 60, "some commits come through");
 }
+
+/// A commit that is told to others before it is there holds its claims meanwhile, and gives them back if it never is.
+#[test]
+fn prepared_commits() {
+    for ending in ["publish", "abort", "kill"] {
+        let db = Db::default();
+        db.start();
+        let unique = IndexDefinition { fields: vec![1], unique: true };
+        db.create(&NAME, None, Definition { kind: Kind::OrderedSet, arity: 4, record_name: 27, indexes: vec![unique] });
+        let (open, mut txn) = (db.open(&NAME).expect("there"), Txn::default());
+        dirty(&db, &Write::Put([1, 1, 0])).expect("free");
+        txn.begin();
+        let table = txn.table(&db, &NAME).expect("there");
+        txn.write(&db, table, record([1, 2, 0])).expect("nobody is in the way");
+        txn.write(&db, table, record([2, 1, 0])).expect("nobody is in the way");
+        assert_eq!(txn.prepare_watched(&db), Ok(()));
+        assert_eq!(dirty(&db, &Write::Put([2, 5, 0])), Err(Stop::CommitWait));
+        assert!(matches!(dirty(&db, &Write::Put([3, 2, 0])), Err(Stop::NotUnique(_))));
+        match ending {
+            "publish" => {
+                txn.publish();
+                txn.abort(&db);
+            }
+            "abort" => txn.abort(&db),
+            _ => txn.kill(&db),
+        }
+        open.table.check().unwrap_or_else(|text| panic!("{ending}: {text}"));
+        assert!(db.locks.is_empty() && open.lock.is_free() && !open.is_committing());
+        let free = dirty(&db, &Write::Put([3, 2, 0])).is_ok();
+        assert_eq!(free, ending != "publish", "{ending}");
+        assert_eq!(open.table.size(), 2);
+    }
+}
