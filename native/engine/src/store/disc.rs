@@ -13,6 +13,7 @@ use super::StoreError;
 use crate::term::atom::host;
 use crate::term::tag::*;
 use crate::term::{read, Attached, Record, Term, Writer};
+use std::cell::RefCell;
 
 /// Numbers of the atoms that were written, each once; made once per thread and used again.
 #[derive(Default)]
@@ -104,7 +105,7 @@ fn write(record: &Record, dictionary: &Dictionary, atoms: &mut Atoms, out: &mut 
 }
 
 /// What patching atoms in place has come to.
-pub(super) enum Patched {
+enum Patched {
     Whole,
     /// Whole, but there are large binaries.
     Blobs,
@@ -114,7 +115,7 @@ pub(super) enum Patched {
 
 /// Puts numbers in the place of atoms.
 #[inline]
-pub(super) fn patch(body: &mut [u8], dictionary: &Dictionary, atoms: &mut Atoms) -> Result<Patched, StoreError> {
+fn patch(body: &mut [u8], dictionary: &Dictionary, atoms: &mut Atoms) -> Result<Patched, StoreError> {
     let mut blobs = false;
     let mut at = 0;
     while at < body.len() {
@@ -144,7 +145,7 @@ pub(super) fn patch(body: &mut [u8], dictionary: &Dictionary, atoms: &mut Atoms)
 }
 
 /// The same for terms whose forms have other lengths on disc.
-pub(super) fn portable(
+fn portable(
     body: &[u8],
     attached: Option<&dyn Attached>,
     dictionary: &Dictionary,
@@ -153,38 +154,54 @@ pub(super) fn portable(
 ) -> Result<(), StoreError> {
     let mut writer = Writer::new();
     std::mem::swap(&mut writer.buf, out);
-    let result = rewrite(body, &mut writer, false, &mut |one, writer| {
-        match read(one).0 {
-            Term::Atom(word) => writer.atom(u64::from(atoms.of(word, dictionary)?)),
-            Term::Export { module, function, arity } => {
-                let (module, function) = (atoms.of(module, dictionary)?, atoms.of(function, dictionary)?);
-                writer.export(u64::from(module), u64::from(function), arity as u8);
-            }
-            Term::Fun(_) => {
-                let external = attached.and_then(|a| host().external(a, one)).ok_or(StoreError::NotPortable)?;
-                writer.buf.push(FUN);
-                writer.buf.extend_from_slice(&(external.len() as u32).to_le_bytes());
-                writer.buf.extend_from_slice(&external);
-            }
-            _ => match named(one) {
-                Some(named) => {
-                    let node = match named.node {
-                        Ok(word) => atoms.of(word, dictionary)?,
-                        Err(text) => {
-                            let id = dictionary.id_of_text(text)?;
-                            atoms.add(id);
-                            id
-                        }
-                    };
-                    writer.external(named.tag, named.creation, &named.numbers, u64::from(node));
-                }
-                None => writer.buf.extend_from_slice(one),
-            },
+    let result = rewrite(body, &mut writer, None, &mut |one, writer| {
+        if one[0] != FUN {
+            return leaf(one, dictionary, atoms, writer);
         }
+        let external = attached.and_then(|a| host().external(a, one)).ok_or(StoreError::NotPortable)?;
+        writer.buf.push(FUN);
+        writer.buf.extend_from_slice(&(external.len() as u32).to_le_bytes());
+        writer.buf.extend_from_slice(&external);
         Ok(())
     });
     std::mem::swap(&mut writer.buf, out);
     result
+}
+
+/// Appends bytes that identify a term in every VM: its disc form, but closures are what they are by, not their external form.
+pub(super) fn identity(flat: &[u8], dictionary: &Dictionary, atoms: &mut Atoms, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let mut writer = Writer::new();
+    let atoms = RefCell::new(atoms);
+    let mut module = |word| Ok(u64::from(atoms.borrow_mut().of(word, dictionary)?));
+    rewrite(flat, &mut writer, Some(&mut module), &mut |one, writer| leaf(one, dictionary, &mut atoms.borrow_mut(), writer))?;
+    out.extend_from_slice(&writer.buf);
+    Ok(())
+}
+
+/// Writes a term that is no container and no closure.
+fn leaf(one: &[u8], dictionary: &Dictionary, atoms: &mut Atoms, writer: &mut Writer) -> Result<(), StoreError> {
+    match read(one).0 {
+        Term::Atom(word) => writer.atom(u64::from(atoms.of(word, dictionary)?)),
+        Term::Export { module, function, arity } => {
+            let (module, function) = (atoms.of(module, dictionary)?, atoms.of(function, dictionary)?);
+            writer.export(u64::from(module), u64::from(function), arity as u8);
+        }
+        _ => match named(one) {
+            Some(named) => {
+                let node = match named.node {
+                    Ok(word) => atoms.of(word, dictionary)?,
+                    Err(text) => {
+                        let id = dictionary.id_of_text(text)?;
+                        atoms.add(id);
+                        id
+                    }
+                };
+                writer.external(named.tag, named.creation, &named.numbers, u64::from(node));
+            }
+            None => writer.buf.extend_from_slice(one),
+        },
+    }
+    Ok(())
 }
 
 /// Appends the contents of the large binaries that the flat bytes name.

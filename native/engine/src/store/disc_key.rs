@@ -2,12 +2,12 @@
 //!
 //! The ordered form (`term::key`) of the key, with everything of this node under its node's name, as it is on disc: a pid that was
 //! local when it was written is foreign when it is read by a later VM, and must be found under the same bytes. A hash table tells `1` from `1.0`, which the ordered
-//! form does not: where there is a float in the key, its disc form follows as a tie-break. Without one, terms of equal forms are the same term.
+//! form does not: where there is a float in the key, its disc form (that of a closure with what it is known by) follows as a tie-break. Without one, terms of equal forms are the same term.
 //!
 //! The form depends on two rules of the VM: whether pids are ordered by node, and whether `0.0` and `-0.0` are two terms. Both
 //! changed once, with a release. [`rules`] says what they are; the store compares it with what the database was written under.
 
-use super::disc::{patch, portable, Atoms, Patched};
+use super::disc::{identity, Atoms};
 use super::disc_atoms::Dictionary;
 use super::disc_walk::{named, rewrite};
 use super::StoreError;
@@ -62,13 +62,7 @@ pub fn base_key_of(
     };
     key::write(key_flat, attached, out);
     if what.float && !ordered {
-        let start = out.len();
-        out.extend_from_slice(flat);
-        // The pairs of a map have to stand in an order that does not depend on words of the VM.
-        if what.map || !matches!(patch(&mut out[start..], dictionary, atoms)?, Patched::Whole | Patched::Blobs) {
-            out.truncate(start);
-            portable(flat, attached, dictionary, atoms, out)?;
-        }
+        identity(flat, dictionary, atoms, out)?;
     }
     Ok(())
 }
@@ -77,7 +71,6 @@ pub fn base_key_of(
 struct Looked {
     float: bool,
     local: bool,
-    map: bool,
 }
 
 fn look(flat: &[u8]) -> Looked {
@@ -85,16 +78,8 @@ fn look(flat: &[u8]) -> Looked {
     let mut at = 0;
     while at < flat.len() {
         at += match flat[at] {
-            LIST | IMPROPER | TUPLE => 3,
-            LIST_L | IMPROPER_L | TUPLE_L => 9,
-            MAP | MAP_L => {
-                found.map = true;
-                if flat[at] == MAP {
-                    3
-                } else {
-                    9
-                }
-            }
+            LIST | IMPROPER | TUPLE | MAP => 3,
+            LIST_L | IMPROPER_L | TUPLE_L | MAP_L => 9,
             FLOAT => {
                 found.float = true;
                 9
@@ -110,16 +95,13 @@ fn look(flat: &[u8]) -> Looked {
             _ => form_size(&flat[at..]),
         };
     }
-    if !found.float {
-        found.map = false;
-    }
     found
 }
 
 /// The flat key with terms of this node as those of another.
 fn as_foreign(flat: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut writer = Writer::new();
-    rewrite(flat, &mut writer, true, &mut |one, writer| {
+    rewrite(flat, &mut writer, Some(&mut Ok), &mut |one, writer| {
         match named(one) {
             Some(named) => {
                 let node = named.node.or_else(|text| host().atom_word(text).ok_or(StoreError::NotPortable))?;

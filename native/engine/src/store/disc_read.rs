@@ -204,7 +204,7 @@ impl Reader {
         while !rest.is_empty() {
             let (one, after) = rest.split_at(form_size(rest));
             starts.push(writer.len() as u32);
-            rewrite(one, &mut writer, false, &mut |one, writer| revive(one, dictionary, &mut *revival, writer))?;
+            rewrite(one, &mut writer, None, &mut |one, writer| revive(one, dictionary, &mut *revival, writer))?;
             rest = after;
         }
         let attached = writer.attached.then(|| revival.finish());

@@ -18,9 +18,17 @@ struct Frame {
 /// Writes a leaf.
 pub(super) type Leaf<'a> = dyn FnMut(&[u8], &mut Writer) -> Result<(), StoreError> + 'a;
 
+/// What an atom is called.
+pub(super) type Atom<'a> = dyn FnMut(u64) -> Result<u64, StoreError> + 'a;
+
 /// Writes the terms of `input`, which are sound, one after the other; `leaf` writes each that is no container. Closures are
-/// containers only if `into_funs`: their atoms are then kept as they are.
-pub(super) fn rewrite(input: &[u8], writer: &mut Writer, into_funs: bool, leaf: &mut Leaf) -> Result<(), StoreError> {
+/// containers only if `module` says how their modules are called.
+pub(super) fn rewrite(
+    input: &[u8],
+    writer: &mut Writer,
+    mut module: Option<&mut Atom>,
+    leaf: &mut Leaf,
+) -> Result<(), StoreError> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut at = 0;
     loop {
@@ -43,17 +51,21 @@ pub(super) fn rewrite(input: &[u8], writer: &mut Writer, into_funs: bool, leaf: 
             IMPROPER | IMPROPER_L => IMPROPER,
             TUPLE | TUPLE_L => TUPLE,
             MAP | MAP_L => MAP,
-            FUN if into_funs => {
+            FUN if module.is_some() => {
                 let identity = &one[5..];
-                let module = form_size(identity);
-                let rest = &identity[module..];
-                if let (Term::Atom(word), Some((index, rest))) = (read(identity).0, rest.split_first_chunk::<4>()) {
+                let size = form_size(identity);
+                let rest = &identity[size..];
+                let called = module.as_mut().map(|module| match read(identity).0 {
+                    Term::Atom(word) => module(word),
+                    _ => Ok(0),
+                });
+                if let (Some(called), Some((index, rest))) = (called, rest.split_first_chunk::<4>()) {
                     if let Some((uniq, rest)) = rest.split_first_chunk::<16>() {
-                        let open = writer.open_fun(word, u32::from_le_bytes(*index), uniq, rest[0]);
+                        let open = writer.open_fun(called?, u32::from_le_bytes(*index), uniq, rest[0]);
                         frames.push(Frame { tag: FUN, open, count: 0, end });
                     }
                 }
-                at += 5 + module + 21;
+                at += 5 + size + 21;
                 continue;
             }
             _ => {

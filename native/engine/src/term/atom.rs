@@ -215,6 +215,7 @@ pub mod plain {
             if closure {
                 out.buf.extend_from_slice(external);
                 out.attached = true;
+                out.negative_zero |= super::super::canonical_zero(external) != external;
                 self.0.push((external.to_vec(), external.to_vec()));
             }
             closure
