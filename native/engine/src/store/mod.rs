@@ -1,0 +1,8 @@
+//! Durability: a write-ahead log, a base store that is behind it, and the flush that moves the one into the other.
+//!
+//! `base` is what stands below; nothing here knows which store it is.
+
+pub mod base;
+mod error;
+
+pub use error::StoreError;
