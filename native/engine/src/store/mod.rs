@@ -4,5 +4,6 @@
 
 pub mod base;
 mod error;
+pub mod lmdb;
 
 pub use error::StoreError;
