@@ -20,6 +20,7 @@ mod error;
 pub mod faulty;
 pub mod file;
 mod flush;
+pub mod lmdb;
 pub mod log;
 mod newest;
 mod ops;
