@@ -1,23 +1,37 @@
 defmodule Remnesia.Application do
   @moduledoc false
 
-  # The application is the database: it runs from start/2 to stop/1. There is no process in the path of an operation;
-  # the empty supervisor is there because an application needs one.
+  # The application is the database: it runs from start/2 to stop/1. There is no process in the path of an
+  # operation: those here tell subscribers and look after the disc.
 
   use Application
 
+  alias Remnesia.Engine.Local.Disc
   alias Remnesia.Native
+
+  require Logger
 
   @impl true
   def start(_type, _args) do
     with :ok <- load(), :ok <- start_database() do
-      Supervisor.start_link([Remnesia.Events], strategy: :one_for_one, name: Remnesia.Supervisor)
+      options = [strategy: :one_for_one, name: Remnesia.Supervisor]
+
+      with {:error, reason} <- Supervisor.start_link([Remnesia.Events, Disc], options) do
+        Native.db_stop()
+        {:error, reason(reason)}
+      end
     end
   end
+
+  defp reason({:shutdown, {:failed_to_start_child, Disc, reason}}), do: reason
+  defp reason(reason), do: reason
 
   @impl true
   def stop(_state) do
     Native.db_stop()
+
+    with {:error, reason} <- Disc.close(),
+         do: Logger.error("remnesia: the database on disc was not closed: #{inspect(reason)}")
   end
 
   defp load do

@@ -61,10 +61,19 @@ defmodule Remnesia.Engine do
   def transaction(fun, other), do: Local.transaction(fun, other, :infinity)
   def transaction(fun, arguments, retries), do: Local.transaction(fun, arguments, retries)
 
-  # In RAM on one node a commit is everywhere when it is done.
-  def sync_transaction(fun), do: transaction(fun)
-  def sync_transaction(fun, retries), do: transaction(fun, retries)
-  def sync_transaction(fun, arguments, retries), do: transaction(fun, arguments, retries)
+  # Answers when the commit is on disc.
+  def sync_transaction(fun), do: fun |> transaction() |> Local.durable()
+  def sync_transaction(fun, retries), do: fun |> transaction(retries) |> Local.durable()
+
+  def sync_transaction(fun, arguments, retries),
+    do: fun |> transaction(arguments, retries) |> Local.durable()
+
+  @doc "Waits until everything that was committed before is on disc."
+  @spec sync() :: :ok | {:error, term}
+  def sync, do: Local.sync()
+
+  @doc "Figures about the disc, nil without one."
+  def disc_metrics, do: Local.disc_metrics()
 
   def transaction(fun, arguments, retries, access),
     do: Local.transaction(fun, arguments, retries, access)

@@ -164,14 +164,34 @@ defmodule Remnesia.Engine.Cstruct do
     cstruct
   end
 
-  @doc "Refuses the replicas that this engine cannot hold: it has RAM tables on this node."
-  @spec check_replicas!(t) :: t | no_return
-  def check_replicas!(%__MODULE__{name: name} = cstruct) do
+  @doc "Refuses the replicas that this engine cannot hold: it has tables on this node, on disc where the schema is."
+  @spec check_replicas!(t, disc :: boolean) :: t | no_return
+  def check_replicas!(%__MODULE__{name: name} = cstruct, disc?) do
     disc = cstruct.disc_copies ++ cstruct.disc_only_copies
     Enum.each(disc ++ cstruct.ram_copies, &verify(&1 == node(), {:not_active, name, &1}))
-    verify(cstruct.disc_copies == [], {:bad_type, name, :disc_copies, node()})
-    verify(cstruct.disc_only_copies == [], {:bad_type, name, :disc_only_copies, node()})
+    verify(disc? or cstruct.disc_copies == [], {:bad_type, name, :disc_copies, node()})
+    verify(disc? or cstruct.disc_only_copies == [], {:bad_type, name, :disc_only_copies, node()})
     cstruct
+  end
+
+  @storage [:ram_copies, :disc_copies, :disc_only_copies]
+
+  @doc "The nodes that have the table, however they keep it."
+  @spec nodes(t) :: [node]
+  def nodes(cstruct), do: Enum.flat_map(@storage, &Map.fetch!(cstruct, &1))
+
+  @doc "How a node keeps the table."
+  @spec storage_type(t, node) :: :ram_copies | :disc_copies | :disc_only_copies | :unknown
+  def storage_type(cstruct, node),
+    do: Enum.find(@storage, :unknown, &(node in Map.fetch!(cstruct, &1)))
+
+  @doc "The definition with another storage of the table at a node that has it."
+  @spec put_storage(t, node, atom) :: t
+  def put_storage(cstruct, node, type) do
+    cstruct =
+      Enum.reduce(@storage, cstruct, &Map.update!(&2, &1, fn nodes -> nodes -- [node] end))
+
+    Map.update!(cstruct, type, &(&1 ++ [node]))
   end
 
   @doc "The definition of the schema, which is a table too."

@@ -14,7 +14,7 @@ defmodule Remnesia.Engine.Local do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
-  alias Remnesia.Engine.Local.{Activity, Bulk, Index, Pattern, Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Bulk, Disc, Index, Pattern, Scan, Signal, Transaction}
   alias Remnesia.Native
 
   defguardp is_lock(kind) when kind == :read or kind == :write
@@ -47,6 +47,28 @@ defmodule Remnesia.Engine.Local do
 
   defp applied(fun, []), do: fun
   defp applied(fun, arguments), do: fn -> apply(fun, arguments) end
+
+  @doc "The result of a transaction, once it is on disc. That of an inner one is not committed yet."
+  @spec durable(result) :: result | {:aborted, term}
+        when result: {:atomic, term} | {:aborted, term}
+  def durable({:atomic, _value} = result) do
+    with false <- Transaction.inside?(),
+         {:"$error", reason} <- Disc.wait_for_last(Transaction.reference()) do
+      {:aborted, reason}
+    else
+      _done -> result
+    end
+  end
+
+  def durable(result), do: result
+
+  def sync do
+    with {:"$error", reason} <- Disc.sync(), do: {:error, reason}
+  end
+
+  def disc_metrics do
+    with metrics when is_list(metrics) <- Native.disc_metrics(), do: Map.new(metrics)
+  end
 
   @impl true
   def is_transaction, do: Transaction.inside?()

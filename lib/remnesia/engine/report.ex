@@ -20,7 +20,7 @@ defmodule Remnesia.Engine.Report do
     print(~c"~w. Directory ~tp is ~tsused.~n", [
       Info.system(:schema_location),
       Info.system(:directory),
-      ~c"NOT "
+      if(Info.system(:use_dir), do: ~c"", else: ~c"NOT ")
     ])
 
     print(~c"use fallback at restart = ~w~n", [Info.system(:fallback_activated)])
@@ -48,10 +48,17 @@ defmodule Remnesia.Engine.Report do
     tables = Enum.sort(Info.system(:tables))
     print(~c"master node tables = ~tw~n", [Info.system(:master_node_tables)])
     print(~c"remote             = ~tw~n", [[]])
-    print(~c"ram_copies         = ~tw~n", [tables])
-    print(~c"disc_copies        = ~tw~n", [[]])
-    print(~c"disc_only_copies   = ~tw~n", [[]])
-    print(~c"~tw = ~tw~n", [[{node(), :ram_copies}], tables])
+    by_storage = Enum.group_by(tables, &Info.table(&1, :storage_type))
+
+    for {storage, text} <- [
+          ram_copies: ~c"ram_copies         = ~tw~n",
+          disc_copies: ~c"disc_copies        = ~tw~n",
+          disc_only_copies: ~c"disc_only_copies   = ~tw~n"
+        ],
+        do: print(text, [Map.get(by_storage, storage, [])])
+
+    for {storage, tables} <- Enum.sort(by_storage),
+        do: print(~c"~tw = ~tw~n", [[{node(), storage}], tables])
   end
 
   @doc "The definition of every table, printed, the schema's first."

@@ -3,9 +3,11 @@
 //! Operations outside transactions are here: each is atomic, takes no lock and sees committed rows only.
 
 use crate::reaper;
+use crate::store::{Store, StoreError};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Definition, Key, Nowhere, Table};
+use crate::table::{BagStep, Change, Cursor, Definition, Key, Nowhere, Sink, Table};
 use crate::term::{Attached, Record};
+use crate::txn::journal::{log_table, refuse, Journal};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
@@ -14,11 +16,18 @@ use std::sync::Arc;
 /// No operation outside transactions looks at a table for longer than this after it found it.
 const LOOKED_UP: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// Keys of one commit when a table goes to disc as a whole.
+const LOGGED_AT_ONCE: usize = 1_000;
+
 pub struct Db {
     running: AtomicBool,
     tables: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
     /// Tables that are being built to take the place of those of the same name.
     shadows: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
+    /// Tables on disc whose rows are being read.
+    loading: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
+    /// The disc, if there is one.
+    store: RwLock<Option<Arc<Store>>>,
     next_id: AtomicU64,
     /// Somebody is to be told of every transaction that commits.
     watched: AtomicBool,
@@ -31,6 +40,8 @@ impl Default for Db {
             running: AtomicBool::new(false),
             tables: RwLock::default(),
             shadows: RwLock::default(),
+            loading: RwLock::default(),
+            store: RwLock::default(),
             watched: AtomicBool::new(false),
             // 0 stands for names that belong to no table.
             next_id: AtomicU64::new(1),
@@ -53,8 +64,9 @@ impl Db {
             open.set_dropped();
             open.lock.dismiss(wakes);
             // Emptied, not only let go: processes remember tables they used, and may sleep for years.
-            self.clear(open);
+            reaper::drop_later(open.table.clear(&mut Nowhere));
         }
+        self.loading.write().clear();
         self.locks.dismiss(wakes);
         self.set_watched(false);
         reaper::drop_later((tables, std::mem::take(&mut *self.shadows.write())));
@@ -88,13 +100,24 @@ impl Db {
     }
 
     /// False if the name is taken. `beside`: the living terms of the name.
-    pub fn create(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition) -> bool {
+    /// `disc`: its number there, and whether its rows go there.
+    pub fn create(
+        &self,
+        name: &[u8],
+        beside: Option<Arc<dyn Attached>>,
+        definition: Definition,
+        disc: Option<(u32, bool)>,
+    ) -> bool {
         let mut tables = self.tables.write();
         if tables.contains_key(name) {
             return false;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        tables.insert(name.into(), Arc::new(OpenTable::new(name.into(), beside, Table::new(id, definition))));
+        let open = OpenTable::new(name.into(), beside, Table::new(id, definition));
+        if let Some((number, rows)) = disc {
+            open.table.set_number(number, rows);
+        }
+        tables.insert(name.into(), Arc::new(open));
         true
     }
 
@@ -109,9 +132,12 @@ impl Db {
     }
 
     /// Begins a table that is to take the place of one; a former attempt is dropped.
-    pub fn create_shadow(&self, open: &OpenTable, definition: Definition) {
+    pub fn create_shadow(&self, open: &OpenTable, definition: Definition, disc: Option<(u32, bool)>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let shadow = OpenTable::new(open.name.clone(), open.name_beside.clone(), Table::new(id, definition));
+        if let Some((number, rows)) = disc {
+            shadow.table.set_number(number, rows);
+        }
         let former = self.shadows.write().insert(open.name.clone(), Arc::new(shadow));
         reaper::drop_later(former);
     }
@@ -142,38 +168,63 @@ impl Db {
     }
 
     /// Takes a table out. The caller's transaction holds it exclusively.
-    pub fn drop_table(&self, open: &OpenTable) {
+    pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
+        if let Some(number) = open.table.number() {
+            let store = self.durable()?;
+            let table = crate::store::Table { number, ordered: open.table.is_ordered() };
+            let mut commit = store.begin(0).map_err(refuse)?.ok_or(Stop::Room(0))?;
+            commit.drop_table(table);
+            commit.commit();
+        }
+        self.take_out(open);
+        Ok(())
+    }
+
+    fn take_out(&self, open: &OpenTable) {
         open.set_dropped();
         let mut tables = self.tables.write();
         if tables.get(&open.name).is_some_and(|t| t.id() == open.id()) {
             tables.remove(&open.name);
         }
         drop(tables);
-        self.clear(open);
+        reaper::drop_later(open.table.clear(&mut Nowhere));
     }
 
     /// Empties a table.
-    pub fn clear(&self, open: &OpenTable) {
-        reaper::drop_later(open.table.clear(&mut Nowhere));
+    pub fn clear(&self, open: &OpenTable) -> Result<(), Stop> {
+        if log_table(&open.table).is_none() {
+            reaper::drop_later(open.table.clear(&mut Nowhere));
+            return Ok(());
+        }
+        let store = self.durable()?;
+        let mut journal = Journal::begin(&store, 0)?;
+        reaper::drop_later(open.table.clear(&mut journal));
+        journal.finish()
     }
 
     /// Writes one record.
     #[inline]
     pub fn write(&self, open: &OpenTable, record: Record) -> Result<(), Stop> {
         let key = open.table.key_of(&record);
+        if open.table.logged().is_some() {
+            let store = self.durable()?;
+            let mut journal = Journal::of_write(&store, &open.table, &record)?;
+            self.update_telling(open, &key, &mut journal, |_| Some(Change::write(open.kind(), record)))?;
+            return journal.finish();
+        }
         let change = Change::write(open.kind(), record);
-        self.update(open, &key, |_| Some(change))
+        self.update_telling(open, &key, &mut Nowhere, |_| Some(change))
     }
 
     pub fn delete(&self, open: &OpenTable, key: &Key) -> Result<(), Stop> {
-        self.update(open, key, |rows| (!rows.is_empty()).then_some(Change::Delete))
+        self.update(open, key, 0, |rows| (!rows.is_empty()).then_some(Change::Delete))
     }
 
     /// Deletes a record, if exactly it is there.
     pub fn delete_object(&self, open: &OpenTable, record: Record) -> Result<(), Stop> {
         let key = open.table.key_of(&record);
         let bag = open.kind().is_bag();
-        self.update(open, &key, |rows| {
+        self.update(open, &key, 0, |rows| {
             if !rows.iter().any(|r| r.same(&record)) {
                 return None;
             }
@@ -183,9 +234,32 @@ impl Db {
 
     /// Changes the rows of one key in one step, unless a large commit is writing it just now.
     #[inline]
-    pub fn update(&self, open: &OpenTable, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) -> Result<(), Stop> {
+    pub fn update(
+        &self,
+        open: &OpenTable,
+        key: &Key,
+        bytes: u64,
+        decide: impl FnOnce(&[Record]) -> Option<Change>,
+    ) -> Result<(), Stop> {
+        if open.table.logged().is_some() {
+            let store = self.durable()?;
+            let mut journal = Journal::begin(&store, bytes)?;
+            self.update_telling(open, key, &mut journal, decide)?;
+            return journal.finish();
+        }
+        self.update_telling(open, key, &mut Nowhere, decide)
+    }
+
+    #[inline]
+    fn update_telling(
+        &self,
+        open: &OpenTable,
+        key: &Key,
+        sink: &mut impl Sink,
+        decide: impl FnOnce(&[Record]) -> Option<Change>,
+    ) -> Result<(), Stop> {
         let mut stop = None;
-        open.table.update(key, &mut Nowhere, |rows| {
+        open.table.update(key, sink, |rows| {
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);
@@ -201,6 +275,88 @@ impl Db {
             Some(change)
         });
         stop.map_or(Ok(()), Err)
+    }
+
+    // --- the disc ---
+
+    pub fn store(&self) -> Option<Arc<Store>> {
+        self.store.read().clone()
+    }
+
+    /// The disc that a table on it needs.
+    pub(crate) fn durable(&self) -> Result<Arc<Store>, Stop> {
+        self.store().ok_or_else(|| refuse(StoreError::Closed))
+    }
+
+    /// From now on there is a disc, or none; the former one.
+    pub fn set_store(&self, store: Option<Arc<Store>>) -> Option<Arc<Store>> {
+        std::mem::replace(&mut *self.store.write(), store)
+    }
+
+    /// Is there a table of this name, or will there be one when it is loaded?
+    pub fn knows(&self, name: &[u8]) -> bool {
+        self.tables.read().contains_key(name) || self.loading.read().contains_key(name)
+    }
+
+    /// The tables that are not there yet, with the number of rows that they have so far.
+    pub fn loading(&self) -> Vec<Arc<OpenTable>> {
+        self.loading.read().values().cloned().collect()
+    }
+
+    /// Begins a table whose rows come from the disc, see [`Db::load`].
+    pub fn restore(&self, name: &[u8], definition: Definition, number: u32, rows: bool) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let open = Arc::new(OpenTable::new(name.into(), None, Table::new(id, definition)));
+        open.table.set_number(number, rows);
+        self.loading.write().insert(name.into(), open);
+    }
+
+    /// Reads the rows of a table; it is there from then on. Takes as long as that takes.
+    pub fn load(&self, name: &[u8]) -> Result<(), Stop> {
+        let open = self.loading.read().get(name).cloned().ok_or(Stop::NoTable)?;
+        if let Some(number) = open.table.logged() {
+            let store = self.durable()?;
+            let kind = open.kind();
+            let insert = &mut |record: Record| {
+                let key = open.table.key_of(&record);
+                open.table.update(&key, &mut Nowhere, |_| Some(Change::write(kind, record)));
+            };
+            store.load(number, insert).map_err(refuse)?;
+        }
+        self.tables.write().insert(name.into(), open);
+        self.loading.write().remove(name);
+        Ok(())
+    }
+
+    /// Writes all rows of a table to the log, under the number it has. The caller's transaction holds the table exclusively, and it is
+    /// frozen. Takes as long as that takes; waits for room.
+    pub fn log_rows(&self, open: &OpenTable) -> Result<(), Stop> {
+        let store = self.durable()?;
+        let Some(number) = open.table.number() else { return Err(Stop::NoTable) };
+        let table = crate::store::Table { number, ordered: open.table.is_ordered() };
+        let mut cursor = Cursor::default();
+        let mut first = true;
+        while cursor != Cursor::End {
+            let mut rows: Vec<Vec<Record>> = Vec::new();
+            open.table.scan(&mut cursor, LOGGED_AT_ONCE, |r| rows.push(r.to_vec()));
+            let bytes = rows.iter().flatten().map(|r| r.memory() as u64 + 64).sum();
+            let mut commit = loop {
+                match store.begin(bytes).map_err(refuse)? {
+                    Some(commit) => break commit,
+                    None => std::thread::sleep(std::time::Duration::from_millis(1)),
+                }
+            };
+            if std::mem::take(&mut first) {
+                // What an attempt that was cut off may have left.
+                commit.clear(table);
+            }
+            for rows in &rows {
+                commit.put(table, rows).map_err(refuse)?;
+            }
+            commit.commit().not_durable.map_or(Ok(()), |error| Err(refuse(error)))?;
+        }
+        open.table.set_number(number, true);
+        Ok(())
     }
 
     /// The large commit that is writing this key, told by its lock on the record or on the whole table.

@@ -1,6 +1,7 @@
 //! Reading and writing by key.
 
 use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::disc::changed_now;
 use crate::index::dirty_refusal;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
@@ -152,10 +153,10 @@ fn with_record(
             writable_now(open, ctx)?;
             if open.table.indexes.any_unique() {
                 let done = dirty(&DB, open, record.clone());
-                return done.map(|()| atoms::ok()).map_err(|stop| dirty_refusal(call, stop, open, table, &record));
+                return done.map(|()| changed_now(call)).map_err(|stop| dirty_refusal(call, stop, open, table, &record));
             }
             dirty(&DB, open, record)?;
-            return Ok(atoms::ok());
+            return Ok(changed_now(call));
         }
         with_txn(call, ctx, |txn| {
             let table = scratch.table_in(call, txn, table)?;
@@ -187,7 +188,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         writable_now(open, *ctx)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
-        return Ok(atoms::ok());
+        return Ok(changed_now(call));
     }
     with_txn(call, *ctx, |txn| {
         let table = scratch.table_in(call, txn, *table)?;
@@ -222,7 +223,7 @@ nif!(
         let key = open.table.key(encoder.bytes(), encoder.writer.negative_zero, attached.as_deref());
         let (flat, negative_zero) = (encoder.bytes().to_vec(), encoder.writer.negative_zero);
         let (mut value, mut written) = (0, None);
-        let done = DB.update(open, &key, |rows| {
+        let done = DB.update(open, &key, flat.len() as u64 + 64, |rows| {
             let before = rows.first().map(|r| read_term(r.field(1)).0);
             value = match before {
                 Some(Term::Int(i)) => i.saturating_add(by).max(0),

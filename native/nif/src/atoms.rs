@@ -29,5 +29,7 @@ atoms! {
     key = "key", index = "index", scan = "scan", read_only = "read_only", key_range = "key_range", nothing = "nothing",
     index_range = "index_range", union = "union", exact = "exact", about = "about", more_than = "more_than", record = "record",
     watched = "$watched", frozen = "$frozen", transactions = "$transactions",
+    sync = "$sync", room = "$room", disc_failed = "disc_failed", disc_recovered = "disc_recovered", flush_failed = "flush_failed",
+    disc_process = "Elixir.Remnesia.Engine.Local.Disc",
     table = "table", node = "node", both = "both", unique = "unique", more = "$more",
 }

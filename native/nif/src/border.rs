@@ -89,6 +89,7 @@ pub fn run<const N: usize>(
         Fail::Stop(Stop::Wait) => atoms::wait(),
         Fail::Stop(Stop::Restart) => atoms::restart(),
         Fail::Stop(Stop::CommitWait) => atoms::commit_wait(),
+        Fail::Stop(Stop::Room(bytes)) => call.tuple(&[atoms::room(), call.int(bytes as i64)]),
         Fail::Stop(Stop::Watched) => atoms::watched(),
         Fail::Stop(Stop::Frozen) => atoms::frozen(),
         Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
@@ -128,6 +129,11 @@ impl Call {
         } else {
             Ok(())
         }
+    }
+
+    /// For what is not answered often; else see [`atoms`].
+    pub fn atom(&self, name: &str) -> RawTerm {
+        crate::term::host::atom(self.env, name)
     }
 
     #[inline]
@@ -184,12 +190,15 @@ impl Call {
             Stop::NoTable => self.tuple(&[atoms::no_exists(), name]),
             Stop::ReadOnly => self.tuple(&[atoms::read_only(), name]),
             Stop::Damaged => self.tuple(&[atoms::table_damaged(), name]),
+            Stop::Refused => crate::disc::refusal(self),
             Stop::NoTransaction => atoms::no_transaction(),
             Stop::NoKey => {
                 let key = args.last().copied().unwrap_or(atoms::nil());
                 self.tuple(&[atoms::badarg(), self.list(&[name, key])])
             }
-            Stop::Wait | Stop::Restart | Stop::CommitWait | Stop::Watched | Stop::Frozen | Stop::NotUnique(_) => atoms::badarg(),
+            Stop::Wait | Stop::Restart | Stop::CommitWait | Stop::Room(_) | Stop::Watched | Stop::Frozen | Stop::NotUnique(_) => {
+                atoms::badarg()
+            }
         }
     }
 

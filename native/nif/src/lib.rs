@@ -6,6 +6,7 @@ mod access;
 mod atoms;
 mod border;
 mod compiled;
+mod disc;
 mod explain;
 mod index;
 mod keys;
@@ -35,12 +36,29 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<65> = Functions([
+static FUNCTIONS: Functions<82> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
+    nif(c"disc_open", 3, disc::disc_open),
+    nif(c"disc_close", 1, disc::disc_close),
+    nif(c"disc_number", 1, disc::disc_number),
+    nif(c"disc_change", 1, disc::disc_change),
+    nif(c"disc_loaded", 0, disc::disc_loaded),
+    nif(c"disc_flush", 0, disc::disc_flush),
+    nif(c"disc_metrics", 0, disc::disc_metrics),
+    nif(c"table_restore", 5, disc::table_restore),
+    nif(c"table_load", 1, disc::table_load),
+    nif(c"tables_loading", 0, disc::tables_loading),
+    nif(c"table_disc", 1, disc::table_disc),
+    nif(c"table_log", 3, disc::table_log),
+    nif(c"table_number", 2, disc::table_number),
+    nif(c"log_wait", 2, disc::log_wait),
+    nif(c"log_room", 2, disc::log_room),
+    nif(c"log_tail", 0, disc::log_tail),
+    nif(c"txn_position", 1, disc::txn_position),
     nif(c"running", 0, schema::running),
     nif(c"tables", 0, schema::tables),
-    nif(c"table_create", 6, schema::table_create),
+    nif(c"table_create", 8, schema::table_create),
     nif(c"table_delete", 2, schema::table_delete),
     nif(c"table_clear", 2, schema::table_clear),
     nif(c"index_add", 5, index::index_add),
@@ -87,7 +105,7 @@ static FUNCTIONS: Functions<65> = Functions([
     nif(c"txn_join", 1, watch::txn_join),
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),
-    nif(c"shadow_create", 6, shadow::shadow_create),
+    nif(c"shadow_create", 8, shadow::shadow_create),
     nif(c"shadow_write", 2, shadow::shadow_write),
     nif(c"shadow_swap", 3, shadow::shadow_swap),
     nif(c"shadow_drop", 1, shadow::shadow_drop),

@@ -1,6 +1,7 @@
 //! The database and its tables.
 
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
+use crate::disc::{changed_now, disc_place};
 use crate::index::{definition as index_definition, fits as index_fits, list};
 use crate::session::{fire, with_txn};
 use crate::term::{decode, word, Encoder, Env, RawTerm};
@@ -86,8 +87,9 @@ pub fn definition(call: &Call, [type_, arity, record_name, index]: [RawTerm; 4])
 
 nif!(
     /// Work: the size of the properties.
+    /// `number` is that of its definition on disc, `rows` whether they go there too; `nil` if it is in memory alone.
     table_create,
-    |call, [table, type_, arity, record_name, index, props]| with_scratch(|scratch| {
+    |call, [table, type_, arity, record_name, index, props, number, rows]| with_scratch(|scratch| {
         let name = name(call, scratch, *table)?;
         let beside = scratch.encoder.attached();
         let definition = definition(call, [*type_, *arity, *record_name, *index])?;
@@ -95,11 +97,12 @@ nif!(
             return Err(Fail::Reason(atoms::not_running()));
         }
         let taken = || Fail::Reason(call.tuple(&[atoms::already_exists(), *table]));
-        if DB.open(&name).is_some() {
+        if DB.knows(&name) {
             return Err(taken());
         }
+        let disc = disc_place(call, *number, *rows)?;
         put_props(call, &mut scratch.encoder, &name, *props)?;
-        if DB.create(&name, beside, definition) { Ok(atoms::ok()) } else { Err(taken()) }
+        if DB.create(&name, beside, definition, disc) { Ok(atoms::ok()) } else { Err(taken()) }
     })
 );
 
@@ -111,7 +114,7 @@ nif!(
         with_txn(call, *ctx, |txn| {
             let table = txn.any_table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
-            DB.drop_table(txn.open(table));
+            DB.drop_table(txn.open(table))?;
             if let Some(props) = &mut *PROPS.lock() {
                 props.remove(&name[..]);
             }
@@ -125,14 +128,14 @@ nif!(table_clear, |call, [ctx, table]| {
     with_txn(call, *ctx, |txn| {
         let table = txn.table(&DB, &name)?;
         txn.lock_table(table, LockKind::Write)?;
-        DB.clear(txn.open(table));
-        Ok(atoms::ok())
+        DB.clear(txn.open(table))?;
+        Ok(changed_now(call))
     })
 });
 
 nif!(table_props, |call, [table]| {
     let name = with_scratch(|scratch| name(call, scratch, *table))?;
-    if DB.open(&name).is_none() {
+    if !DB.knows(&name) {
         return Ok(atoms::error());
     }
     let props = PROPS.lock();

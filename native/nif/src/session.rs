@@ -1,11 +1,12 @@
 //! The transaction object of a process, and the messages that wake waiting processes.
 
-use crate::atoms;
 use crate::border::{Call, Fail, DB};
 use crate::select::Select;
 use crate::term::{Env, RawTerm};
+use crate::{atoms, disc};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
+use remnesia_engine::store::StoreError;
 use remnesia_engine::txn::lock::{Waker, Wakes};
 use remnesia_engine::txn::Txn;
 use rustler::sys::*;
@@ -253,6 +254,61 @@ pub fn fire(env: Env, wakes: Wakes) {
                 });
             }
         }
+    }
+}
+
+/// Who waits for the disc.
+struct DiscMessage {
+    env: Env,
+    to: ErlNifPid,
+    reference: RawTerm,
+}
+
+// SAFETY: as for `Message`.
+unsafe impl Send for DiscMessage {}
+
+impl Drop for DiscMessage {
+    fn drop(&mut self) {
+        // SAFETY: ours alone.
+        unsafe { enif_free_env(self.env) };
+    }
+}
+
+/// A waker that sends `{reference, :ok}` or `{reference, {:error, reason}}` to the caller.
+pub fn disc_waker(call: &Call, reference: RawTerm) -> Result<Waker, Fail> {
+    let to = caller(call.env).ok_or(Fail::BadArg)?;
+    // SAFETY: a fresh environment; the reference is copied into it.
+    let (env, reference) = unsafe {
+        let env = enif_alloc_env();
+        (env, enif_make_copy(env, reference))
+    };
+    Ok(Box::new(DiscMessage { env, to, reference }))
+}
+
+/// Wakes who waited for the disc, from a thread of ours.
+pub fn fire_disc(waker: Waker, failed: &Option<StoreError>) {
+    let Ok(message) = waker.downcast::<DiscMessage>() else { return };
+    let call = disc::call_in(message.env);
+    let answer = match failed {
+        None => atoms::ok(),
+        Some(error) => call.tuple(&[atoms::error(), disc::reason(&call, error)]),
+    };
+    let term = call.tuple(&[message.reference, answer]);
+    // SAFETY: a thread that is no scheduler's; the environment is ours and not used afterwards. A dead receiver is no error.
+    unsafe { enif_send(std::ptr::null_mut(), &message.to, message.env, term) };
+}
+
+/// Sends a message to the process that hears of the disc, if there is one, from a thread of ours.
+pub fn send_named(term: impl FnOnce(&Call) -> RawTerm) {
+    // SAFETY: a fresh environment, freed below; looking up a name needs none on a thread that is no scheduler's.
+    unsafe {
+        let env = enif_alloc_env();
+        let mut pid = MaybeUninit::uninit();
+        if enif_whereis_pid(std::ptr::null_mut(), atoms::disc_process(), pid.as_mut_ptr()) != 0 {
+            let term = term(&disc::call_in(env));
+            enif_send(std::ptr::null_mut(), &pid.assume_init(), env, term);
+        }
+        enif_free_env(env);
     }
 }
 

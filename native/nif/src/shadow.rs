@@ -4,6 +4,7 @@
 
 use crate::access::record;
 use crate::border::{name, with_scratch, Answer, Call, DB};
+use crate::disc::disc_place;
 use crate::index::dirty_refusal;
 use crate::schema::{definition, put_props};
 use crate::session::with_txn;
@@ -18,14 +19,14 @@ fn ok(_: ()) -> Answer {
 nif!(
     /// Freezes the table and begins its successor.
     shadow_create,
-    |call, [ctx, table, type_, arity, record_name, index]| {
+    |call, [ctx, table, type_, arity, record_name, index, number, rows]| {
         let definition = definition(call, [*type_, *arity, *record_name, *index])?;
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         with_txn(call, *ctx, |txn| {
             let table = txn.table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
             txn.open(table).freeze();
-            DB.create_shadow(txn.open(table), definition);
+            DB.create_shadow(txn.open(table), definition, disc_place(call, *number, *rows)?);
             ok(())
         })
     }

@@ -2,10 +2,11 @@
 
 use crate::access::writable;
 use crate::border::{name, table_name, with_scratch, Fail, DB};
+use crate::disc::committed;
 use crate::index::not_unique;
 use crate::session::{is_foreign, new_session, waker, with_txn};
 use crate::{atoms, nif};
-use remnesia_engine::txn::{LockKind, Stop, Waited};
+use remnesia_engine::txn::{journal, LockKind, Stop, Waited};
 
 /// Above this many locks and changes, at 100 to 200 ns each, the end of a transaction is no work for a normal scheduler. Moving
 /// to a dirty one costs more than 10 us, so a commit of some hundred writes had better stay.
@@ -31,8 +32,10 @@ nif!(
         call.heavy(txn.weight() > HEAVY)?;
         let watched = txn.is_watched() || (DB.is_watched() && txn.has_changes());
         let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
+        txn.position = journal::position();
         match (commit, txn.blamed()) {
-            (Ok(()), _) => Ok(if watched { atoms::watched() } else { atoms::ok() }),
+            (Ok(()), _) if watched => Ok(atoms::watched()),
+            (Ok(()), _) => Ok(committed(call, txn.position)),
             (Err(Stop::NotUnique(_)), Some(open)) => Err(match txn.violation() {
                 Some(violation) => not_unique(call, table_name(call, &open), &violation.fields, &violation.record),
                 None => Fail::BadArg,

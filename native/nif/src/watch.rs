@@ -4,7 +4,7 @@ use crate::access::decode_key;
 use crate::border::{name, with_scratch, Fail, DB};
 use crate::session::{join, with_txn};
 use crate::{atoms, nif};
-use remnesia_engine::txn::Stop;
+use remnesia_engine::txn::{journal, Stop};
 
 /// Changed keys that are listed on a normal scheduler.
 const FEW: usize = 256;
@@ -30,7 +30,9 @@ nif!(
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > FEW)?;
         let changes = txn.has_changes();
-        txn.publish();
+        let published = txn.publish(&DB);
+        txn.position = journal::position();
+        published?;
         Ok(if changes { atoms::true_() } else { atoms::false_() })
     })
 );

@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Change do
   # Changes of a table's definition, each a transaction of its own.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Rebuild, Schema, Signal}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Storage}
   alias Remnesia.{Events, Native}
 
   @storage [:ram_copies, :disc_copies, :disc_only_copies]
@@ -153,16 +153,23 @@ defmodule Remnesia.Engine.Local.Change do
     end)
   end
 
-  # --- what does nothing on one node in RAM ---
+  # --- what one node has little to do for ---
 
   def dump_tables(tables) when is_list(tables) do
-    Schema.change(fn _txn ->
-      for table <- tables do
-        if table == :schema, do: Signal.abort({:bad_type, :schema})
-        Schema.existing!(table, {:no_exists, table})
+    Schema.change(fn txn ->
+      cstructs =
+        for table <- tables do
+          if table == :schema, do: Signal.abort({:bad_type, :schema})
+          Schema.existing!(table, {:no_exists, table})
+        end
+
+      if cstructs != [] and not Disc.used?(), do: Signal.abort({:has_no_disc, node()})
+
+      for cstruct <- cstructs, Disc.rows?(cstruct) do
+        Signal.abort({~c"Only allowed on ram_copies", cstruct.name, [node()]})
       end
 
-      if tables != [], do: Signal.abort({:has_no_disc, node()}), else: :ok
+      Enum.each(cstructs, &Storage.dump(txn, &1))
     end)
   end
 

@@ -6,6 +6,7 @@ defmodule Remnesia.Engine.Local.Definitions do
   # All of it may be missing, when the application does not run: then the definitions answer, or the defaults.
 
   alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local.Disc
   alias Remnesia.Native
 
   @doc "Makes the table; its owner is the caller."
@@ -35,7 +36,7 @@ defmodule Remnesia.Engine.Local.Definitions do
   @doc "A table was deleted."
   @spec forget(atom) :: :ok
   def forget(table) do
-    for key <- [{:attributes, table}, {:master_nodes, table}], do: delete(key)
+    for key <- [:attributes, :master_nodes, :dumped, :load_reason], do: delete({key, table})
     :ok
   end
 
@@ -49,9 +50,13 @@ defmodule Remnesia.Engine.Local.Definitions do
 
   @doc "Puts a changed definition in the place of the one before."
   @spec store(Cstruct.t()) :: :ok
-  def store(%{name: :schema} = cstruct), do: put(:schema, cstruct)
+  def store(%{name: :schema} = cstruct) do
+    Disc.redefine(get({:number, :schema}, nil), cstruct)
+    put(:schema, cstruct)
+  end
 
   def store(cstruct) do
+    with {number, _rows} <- Native.table_disc(cstruct.name), do: Disc.redefine(number, cstruct)
     remember(cstruct)
     Native.table_put_props(cstruct.name, cstruct)
   end

@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Dirty do
   # Access without a transaction: one NIF call, no lock, committed data only. A dirty function stays dirty inside a
   # transaction. What goes wrong leaves as an exit, in the shapes Mnesia gives to each.
 
-  alias Remnesia.Engine.Local.{Index, Pattern, Scan, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Disc, Index, Pattern, Scan, Signal, Wait, Watch}
   alias Remnesia.Native
 
   # --- by key ---
@@ -140,6 +140,18 @@ defmodule Remnesia.Engine.Local.Dirty do
     settle(apply(Native, operation, arguments), operation, arguments, key, item)
   end
 
+  # The log has no room: wait for it, then do the call again.
+  defp settle({:"$room", bytes}, operation, arguments, key, item) do
+    Disc.room(bytes)
+    settle(apply(Native, operation, arguments), operation, arguments, key, item)
+  end
+
+  defp settle({:"$sync", position}, _operation, arguments, _key, item),
+    do: durable(position, :ok, arguments, item)
+
+  defp settle({:"$sync", position, value}, _operation, arguments, _key, item),
+    do: durable(position, value, arguments, item)
+
   # The table is being rebuilt by a transaction.
   defp settle(:"$frozen", operation, arguments, key, item) do
     Process.sleep(1)
@@ -161,6 +173,13 @@ defmodule Remnesia.Engine.Local.Dirty do
     do: refuse(Enum.at(arguments, 1), item, reason)
 
   defp settle(value, _operation, _arguments, _key, _item), do: value
+
+  defp durable(position, value, arguments, item) do
+    case Disc.wait(position) do
+      :ok -> value
+      {:"$error", reason} -> refuse(Enum.at(arguments, 1), item, reason)
+    end
+  end
 
   @doc "Leaves as Mnesia does where there is no such table, or else with the reason."
   @spec refuse(term, term, term) :: no_return

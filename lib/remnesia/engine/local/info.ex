@@ -5,7 +5,7 @@ defmodule Remnesia.Engine.Local.Info do
   # guides/differences.md.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Locks, Settings}
+  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Locks, Settings}
   alias Remnesia.{Events, Native}
 
   @table_items [
@@ -127,13 +127,21 @@ defmodule Remnesia.Engine.Local.Info do
 
   # One replica, in RAM, here.
   defp table_item(cstruct, item) when item in [:active_replicas, :all_nodes, :where_to_write],
-    do: cstruct.ram_copies
+    do: Cstruct.nodes(cstruct)
 
-  defp table_item(cstruct, :where_to_wlock), do: {cstruct.ram_copies, cstruct.majority}
-  defp table_item(cstruct, :where_to_commit), do: Enum.map(cstruct.ram_copies, &{&1, :ram_copies})
-  defp table_item(%{ram_copies: [node]}, item) when item in [:where_to_read, :load_node], do: node
-  defp table_item(_cstruct, :storage_type), do: :ram_copies
-  defp table_item(_cstruct, :load_reason), do: {:dumper, :create_table}
+  defp table_item(cstruct, :where_to_wlock), do: {Cstruct.nodes(cstruct), cstruct.majority}
+
+  defp table_item(cstruct, :where_to_commit),
+    do: Enum.map(Cstruct.nodes(cstruct), &{&1, Cstruct.storage_type(cstruct, &1)})
+
+  defp table_item(cstruct, item) when item in [:where_to_read, :load_node],
+    do: hd(Cstruct.nodes(cstruct))
+
+  defp table_item(cstruct, :storage_type), do: Cstruct.storage_type(cstruct, node())
+
+  defp table_item(cstruct, :load_reason),
+    do: Definitions.get({:load_reason, cstruct.name}, {:dumper, :create_table})
+
   defp table_item(_cstruct, :load_by_force), do: false
   defp table_item(_cstruct, :checkpoints), do: []
 
@@ -188,16 +196,11 @@ defmodule Remnesia.Engine.Local.Info do
   defp system_item(:backend_types), do: [:ram_copies, :disc_copies, :disc_only_copies]
   defp system_item(:db_nodes), do: [node()]
 
-  defp system_item(:directory),
-    do:
-      :remnesia
-      |> Application.get_env(:dir, "Remnesia.#{node()}")
-      |> Path.expand()
-      |> to_charlist()
+  defp system_item(:directory), do: to_charlist(Directory.path())
 
   defp system_item(:is_running), do: if(Native.running(), do: :yes, else: :no)
   defp system_item(:running_db_nodes), do: if(Native.running(), do: [node()], else: [])
-  defp system_item(:schema_location), do: :ram
+  defp system_item(:schema_location), do: :opt_disc
 
   defp system_item(:schema_version) do
     case Definitions.fetch(:schema) do
@@ -211,7 +214,8 @@ defmodule Remnesia.Engine.Local.Info do
   defp system_item(:protocol_version), do: {8, 6}
   defp system_item(:version), do: :remnesia |> Application.spec(:vsn) |> to_charlist()
   defp system_item(item) when item in [:tables, :local_tables], do: tables()
-  defp system_item(item) when item in [:fallback_activated, :use_dir], do: false
+  defp system_item(:use_dir), do: Disc.used?() or (not Native.running() and Directory.exists?())
+  defp system_item(:fallback_activated), do: false
   defp system_item(:transaction_log_writes), do: 0
 
   defp system_item(:subscribers),

@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
   # table's lock, and begin again when it is another table.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Activity, Signal, Watch}
+  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -19,16 +19,28 @@ defmodule Remnesia.Engine.Local.Rebuild do
   def run(txn, cstruct, fun) do
     %{name: table, type: type, record_name: record_name} = cstruct
     indexes = Cstruct.indexes(cstruct)
-    definition = [txn, table, type, Cstruct.arity(cstruct), record_name, indexes]
+    rows = Disc.rows?(cstruct)
+    # On disc it is another table too, which is there when it is defined.
+    number = Disc.begin(cstruct)
+    shape = [table, type, Cstruct.arity(cstruct), record_name, indexes]
+    definition = [txn | shape] ++ [number, rows]
     :ok = Signal.settle(apply(Native, :shadow_create, definition), :shadow_create, definition)
 
     try do
       told? = Events.subscribers(table) != {[], []}
       changes = table |> first_chunk() |> copy(cstruct, fun, if(told?, do: [], else: nil))
       messages = messages(changes, cstruct, Activity.id(txn))
+
+      with {old, _rows} <- Native.table_disc(table),
+           do: Disc.change!([{:drop, old}, Disc.definition(number, cstruct)])
+
       swap = [txn, table, cstruct]
       :ok = Signal.settle(apply(Native, :shadow_swap, swap), :shadow_swap, swap)
       Events.deliver(messages)
+    catch
+      kind, reason ->
+        if number, do: Disc.change!([{:drop, number}])
+        :erlang.raise(kind, reason, __STACKTRACE__)
     after
       Native.shadow_drop(table)
     end
@@ -58,7 +70,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
         note(changes, record, :delete)
 
       changed ->
-        case Native.shadow_write(cstruct.name, changed) do
+        case write(cstruct.name, changed) do
           :ok -> :ok
           {:"$error", {:unique, _, _, _} = reason} -> Signal.abort(Signal.reason(reason))
           _refused -> failed(cstruct.name, fun, {~c"Bad arity", record, changed})
@@ -67,6 +79,17 @@ defmodule Remnesia.Engine.Local.Rebuild do
         if changed === record or fun == :ignore,
           do: changes,
           else: note(changes, record, changed)
+    end
+  end
+
+  defp write(table, record) do
+    case Native.shadow_write(table, record) do
+      {:"$room", bytes} ->
+        Disc.room(bytes)
+        write(table, record)
+
+      answer ->
+        answer
     end
   end
 

@@ -2,17 +2,26 @@ defmodule Remnesia.Engine.Local.Schema do
   @moduledoc false
 
   # Schema changes. Each is a transaction of its own that first locks the schema, so two changes never interleave, and is
-  # refused inside another one. Tables of this version are in RAM on this node: what would need a disc or another node
+  # refused inside another one. Tables are on this node: what would need another one
   # gets the answer Mnesia gives where there is none, or, where Mnesia could do it, an error that says so.
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Activity, Definitions, Signal, Transaction}
+
+  alias Remnesia.Engine.Local.{
+    Activity,
+    Definitions,
+    Directory,
+    Disc,
+    Signal,
+    Storage,
+    Transaction
+  }
+
   alias Remnesia.Events
   alias Remnesia.Native
 
-  @no_disc "durability is not available in this version of Remnesia: tables live in RAM"
   @no_cluster "clusters are not available in this version of Remnesia: tables live on one node"
 
   def create_table(table, options) when is_list(options) do
@@ -22,7 +31,11 @@ defmodule Remnesia.Engine.Local.Schema do
       if table == :schema or Native.table_props(table) != :error,
         do: Signal.abort({:already_exists, table})
 
-      cstruct |> Cstruct.check!() |> Cstruct.check_replicas!() |> create()
+      cstruct
+      |> Cstruct.check!()
+      |> Cstruct.check_replicas!(Disc.used?())
+      |> Storage.check!()
+      |> create()
     end)
   end
 
@@ -37,7 +50,9 @@ defmodule Remnesia.Engine.Local.Schema do
            Cstruct.arity(cstruct),
            record_name,
            Cstruct.indexes(cstruct),
-           cstruct
+           cstruct,
+           Disc.define(cstruct),
+           Disc.rows?(cstruct)
          ) do
       :ok ->
         Definitions.remember(cstruct)
@@ -58,6 +73,7 @@ defmodule Remnesia.Engine.Local.Schema do
       cstruct = existing!(table, {:no_exists, table})
       writable!(table)
       :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+      with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
       Definitions.forget(table)
       tell(:delete, cstruct, :undefined)
       Events.forget(table)
@@ -175,7 +191,7 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   def change_table_copy_type(table, node, type) do
-    change(fn _txn ->
+    change(fn txn ->
       copies = existing!(table, {:no_exists, table})
 
       cond do
@@ -188,28 +204,38 @@ defmodule Remnesia.Engine.Local.Schema do
         node not in nodes(copies) ->
           Signal.abort({:badarg, table, :unknown})
 
-        type == :ram_copies ->
+        type == Cstruct.storage_type(copies, node) ->
           Signal.abort({:already_exists, table, node, type})
 
         table == :schema and type == :disc_only_copies ->
           Signal.abort({:bad_type, :schema, {type, [node]}})
 
         table == :schema ->
-          Signal.abort({:not_available, @no_disc})
+          Storage.schema(copies, type)
 
         type == :disc_only_copies and copies.type == :ordered_set ->
           Signal.abort({:bad_type, table, {:not_supported, :ordered_set, type}})
 
-        true ->
+        not Disc.used?() ->
           Signal.abort({:has_no_disc, node})
+
+        true ->
+          Storage.table(txn, copies, type)
       end
     end)
   end
 
   # --- the schema on disc, other nodes ---
 
-  def create_schema(nodes) when is_list(nodes),
-    do: {:error, refuse(nodes, {:not_available, @no_disc})}
+  def create_schema(nodes) when is_list(nodes) do
+    other = Enum.find(nodes, &(&1 != node()))
+
+    cond do
+      other != nil -> {:error, {other, {~c"All nodes not running", other, :nodedown}}}
+      Native.running() or Directory.exists?() -> {:error, {node(), {:already_exists, node()}}}
+      true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
+    end
+  end
 
   def create_schema(nodes), do: {:error, {:badarg, nodes}}
 
@@ -221,21 +247,12 @@ defmodule Remnesia.Engine.Local.Schema do
       Native.running() ->
         {:error, {~c"Mnesia is not stopped everywhere", nodes}}
 
-      # There is none: nothing is on disc.
       true ->
-        :ok
+        Directory.delete()
     end
   end
 
   def delete_schema(nodes), do: {:error, {:badarg, nodes}}
-
-  # A running node has its schema, in RAM, as Mnesia answers it.
-  defp refuse(nodes, reason) do
-    case Enum.find(nodes, &(&1 != node())) do
-      nil -> {node(), if(Native.running(), do: {:already_exists, node()}, else: reason)}
-      other -> {other, {~c"All nodes not running", other, :nodedown}}
-    end
-  end
 
   def change_config(:extra_db_nodes, nodes) when is_list(nodes) do
     {here, others} = Enum.split_with(nodes, &(&1 == node()))
@@ -273,7 +290,7 @@ defmodule Remnesia.Engine.Local.Schema do
   def wait_for_tables(tables, timeout), do: {:error, {:badarg, tables, timeout}}
 
   defp wait(tables, deadline) do
-    missing = Enum.reject(tables, &(&1 == :schema or Native.table_props(&1) != :error))
+    missing = Enum.reject(tables, &(&1 == :schema or Native.table_size(&1) != :error))
 
     cond do
       not Native.running() -> {:error, {:node_not_running, node()}}

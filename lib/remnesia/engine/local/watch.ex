@@ -10,7 +10,7 @@ defmodule Remnesia.Engine.Local.Watch do
   #
   # A note is `{level, operation}`; the level is the nesting depth, so that an inner transaction that fails takes its own with it.
 
-  alias Remnesia.Engine.Local.{Activity, Dirty}
+  alias Remnesia.Engine.Local.{Activity, Dirty, Disc}
   alias Remnesia.{Events, Native}
 
   @key :"$remnesia_changes"
@@ -64,17 +64,30 @@ defmodule Remnesia.Engine.Local.Watch do
   def forget, do: :erlang.erase(@key)
 
   @doc "Commits a transaction that is prepared, and tells."
-  @spec commit(reference) :: :ok
+  @spec commit(reference) :: :ok | {:"$error", term}
   def commit(txn) do
     id = Activity.id(txn)
     changes = take(txn)
     messages = changes |> resulting() |> Enum.flat_map(&messages(&1, id))
-    changed? = Native.txn_publish(txn)
-    Events.deliver(messages)
-    if changed? or changes != [], do: Events.complete(id)
-    # Nothing of it is left but its locks.
-    Native.txn_abort(txn)
-    :ok
+
+    with changed? when is_boolean(changed?) <- publish(txn) do
+      Events.deliver(messages)
+      if changed? or changes != [], do: Events.complete(id)
+      # Nothing of it is left but its locks.
+      Native.txn_abort(txn)
+      Disc.wait_if_synchronous(txn)
+    end
+  end
+
+  defp publish(txn) do
+    case Native.txn_publish(txn) do
+      {:"$room", bytes} ->
+        Disc.room(bytes)
+        publish(txn)
+
+      answer ->
+        answer
+    end
   end
 
   defp take(txn) do

@@ -24,7 +24,7 @@ use crate::term::order::Beside;
 use crate::term::Record;
 use index::{Deltas, Index, Indexes};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::Latched;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +60,40 @@ pub struct Table {
     /// They come and go.
     pub indexes: Indexes,
     damaged: AtomicBool,
+    /// Its number on disc plus one, and whether its rows are there too; 0 for a table that is in memory alone.
+    disc: AtomicU64,
 }
+
+/// Of [`Table::disc`]: the rows are on disc.
+const LOGGED: u64 = 1 << 63;
 
 impl Table {
     pub fn new(id: u64, definition: Definition) -> Table {
         let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
         let indexes = Indexes::new(&definition.indexes);
-        Table { id, definition, store, indexes, damaged: AtomicBool::new(false) }
+        Table { id, definition, store, indexes, damaged: AtomicBool::new(false), disc: AtomicU64::new(0) }
+    }
+
+    /// The number under which its rows are on disc, if they are.
+    #[inline]
+    pub fn logged(&self) -> Option<u32> {
+        let disc = self.disc.load(Ordering::Acquire);
+        (disc & LOGGED != 0).then(|| (disc & !LOGGED) as u32 - 1)
+    }
+
+    /// The number under which its definition is on disc, if it is.
+    pub fn number(&self) -> Option<u32> {
+        (self.disc.load(Ordering::Acquire) & !LOGGED).checked_sub(1).map(|number| number as u32)
+    }
+
+    /// Where it is on disc from now on: its number, and whether its rows are there. Nobody writes to it meanwhile.
+    pub fn set_place(&self, place: Option<(u32, bool)>) {
+        let disc = place.map_or(0, |(number, rows)| (u64::from(number) + 1) | if rows { LOGGED } else { 0 });
+        self.disc.store(disc, Ordering::Release);
+    }
+
+    pub fn set_number(&self, number: u32, rows: bool) {
+        self.set_place(Some((number, rows)));
     }
 
     pub fn kind(&self) -> Kind {
@@ -194,11 +221,11 @@ impl Table {
 
     /// One look-up for deciding and changing.
     #[inline]
-    fn change_one(
+    fn change_one<S: Sink>(
         &self,
         latched: &mut Latched,
         key: &Key,
-        sink: &mut impl Sink,
+        sink: &mut S,
         decide: impl FnOnce(&[Record]) -> Option<Change>,
         deltas: &mut Deltas,
     ) {
@@ -208,7 +235,16 @@ impl Table {
         let kind = self.kind();
         latched.update(key, |before| {
             let Some(change) = decide(slice(&before)) else { return before };
-            let after = match change {
+            if S::TOLD {
+                let old = before.clone();
+                let after = change.apply(kind, before);
+                if !sink.changed(self, slice(&old), slice(&after)) {
+                    return old;
+                }
+                deltas.note(&key.bytes, slice(&old), slice(&after));
+                return after;
+            }
+            match change {
                 change if deltas.is_empty() => change.apply(kind, before),
                 Change::Put(record) => {
                     let after = Rows::one(record);
@@ -222,9 +258,7 @@ impl Table {
                     deltas.note(&key.bytes, slice(&old), slice(&after));
                     after
                 }
-            };
-            sink.changed(self, key, slice(&after));
-            after
+            }
         });
     }
 

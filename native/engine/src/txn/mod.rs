@@ -8,6 +8,7 @@ mod build;
 mod gather;
 mod grow;
 mod held;
+pub mod journal;
 pub mod lock;
 pub mod open;
 mod ordered;
@@ -31,9 +32,10 @@ pub use scan::{Plan, Scan};
 pub use sorted::{By, Sorted};
 
 use crate::db::Db;
-use crate::table::{apply, index::Violation, key::hash, BagStep, Change, IndexId, Key, Nowhere, Step, Table};
+use crate::table::{apply, index::Violation, key::hash, BagStep, Change, IndexId, Key, Nowhere, Sink, Step, Table};
 use crate::term::Record;
 use held::Held;
+use journal::Journal;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
 use overlay::{Overlay, Visible};
 use smallvec::SmallVec;
@@ -55,6 +57,10 @@ pub enum Stop {
     Damaged,
     /// The table is read-only.
     ReadOnly,
+    /// The log has no room for so many bytes now: wait for it, then ask again. Nothing was changed.
+    Room(u64),
+    /// The disc refuses, or could not take what is in memory now; [`journal::refusal`] says why.
+    Refused,
     /// Somebody is to be told of the change: the host asks again, in the way that does it.
     Watched,
     /// The table is being rebuilt: ask again later (operations outside transactions only).
@@ -132,6 +138,8 @@ pub struct Txn {
     build: Option<build::Build>,
     /// The unique values that its commit has claimed.
     claimed: Option<unique::Claimed>,
+    /// Where the last commit ends in the log, if it changed anything there; the host keeps it.
+    pub position: Option<u64>,
     /// Wakers to fire once no lock is held; the host takes them after each call.
     pub wakes: Wakes,
 }
@@ -151,6 +159,7 @@ impl Default for Txn {
             violation: None,
             build: None,
             claimed: None,
+            position: None,
             wakes: Wakes::new(),
         }
     }
@@ -449,13 +458,14 @@ impl Txn {
             self.overlay.merge_level();
             return Ok(());
         }
+        let mut applied = Ok(());
         if !self.overlay.is_empty() {
             self.prepare(db)?;
-            self.apply();
+            applied = self.apply(db)?;
             self.keep_claims();
         }
         self.end(db);
-        Ok(())
+        applied
     }
 
     /// Does of an outermost commit what may fail or wait.
@@ -472,8 +482,9 @@ impl Txn {
         self.claim(db)
     }
 
-    /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end.
-    fn apply(&mut self) {
+    /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end. An error means that
+    /// nothing was changed; one within that it is in memory and not on disc.
+    fn apply(&mut self, db: &Db) -> Result<Result<(), Stop>, Stop> {
         let (held, sets) = (&self.held, self.overlay.sets());
         let mut steps: SmallVec<[Step; 4]> = SmallVec::new();
         let mut tables: SmallVec<[&OpenTable; 2]> = SmallVec::new();
@@ -486,18 +497,33 @@ impl Txn {
             let table = &held.open(*table).table;
             steps.extend(set.changes_mut().map(|(key, change)| Step { table, key, change }));
         }
+        let logged = tables.iter().any(|open| open.table.logged().is_some());
+        let store = if logged { Some(db.durable()?) } else { None };
+        let mut journal = store.as_ref().map(|store| Journal::of(store, &steps)).transpose()?;
         if steps.len() <= STEP {
-            return apply(&mut steps, &mut Nowhere);
+            let Some(mut journal) = journal else { return Ok(Ok(apply(&mut steps, &mut Nowhere))) };
+            apply(&mut steps, &mut journal);
+            return Ok(journal.finish());
         }
         self.ctl.begin_commit();
         tables.iter().for_each(|t| t.begin_commit());
         // Those who wait for the end are woken also when it is a panic.
-        let applied = catch_unwind(AssertUnwindSafe(|| steps.chunks_mut(STEP).for_each(|step| apply(step, &mut Nowhere))));
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let logged = match &mut journal {
+                Some(journal) => {
+                    journal.encode_rest(&steps)?;
+                    // The commit point. Nobody else changes these keys before they are changed here.
+                    journal.done();
+                    journal.finish()
+                }
+                None => Ok(()),
+            };
+            steps.chunks_mut(STEP).for_each(|step| apply(step, &mut Nowhere));
+            Ok(logged)
+        }));
         tables.iter().for_each(|t| t.end_commit());
         self.ctl.end_commit(&mut self.wakes);
-        if let Err(panic) = applied {
-            resume_unwind(panic);
-        }
+        applied.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Drops the innermost level; the outermost frees all locks.

@@ -32,12 +32,13 @@ impl Txn {
     }
 
     /// Applies the changes and keeps the locks.
-    pub fn publish(&mut self) {
-        self.apply();
+    pub fn publish(&mut self, db: &Db) -> Result<(), Stop> {
+        let applied = self.apply(db)?;
         self.keep_claims();
         self.overlay.clear();
         self.overlay.push_level();
         self.noted = false;
+        applied
     }
 
     /// Nothing has been written to the table.

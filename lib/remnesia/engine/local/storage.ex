@@ -1,0 +1,101 @@
+defmodule Remnesia.Engine.Local.Storage do
+  @moduledoc false
+
+  # Tables, and the schema, from memory to disc and back while they are used. Each is the middle of a schema change, which holds the
+  # schema's lock; a table is held exclusively and frozen. What counts at the next start is the definition, and that changes in one
+  # step: before it everything is as it was, after it everything is done.
+
+  alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Schema, Signal}
+  alias Remnesia.{Events, Native}
+
+  @type type :: :ram_copies | :disc_copies | :disc_only_copies
+
+  @no_disc_only "disc_only_copies are not available in this version of Remnesia"
+
+  @doc "Refuses what this version cannot keep."
+  @spec check!(Cstruct.t()) :: Cstruct.t() | no_return
+  def check!(%{disc_only_copies: []} = cstruct), do: cstruct
+  def check!(_cstruct), do: Signal.abort({:not_available, @no_disc_only})
+
+  # --- tables ---
+
+  @doc "Changes how a table is kept here."
+  @spec table(reference, Cstruct.t(), type) :: :ok | no_return
+  def table(txn, cstruct, type) do
+    changed = cstruct |> Cstruct.next_version() |> Cstruct.put_storage(node(), type) |> check!()
+
+    # What was there is void: rows come anew, or go.
+    Definitions.put({:dumped, cstruct.name}, false)
+    log(txn, cstruct.name, Disc.rows?(changed))
+    {number, _rows} = Native.table_disc(cstruct.name)
+
+    if Disc.rows?(changed),
+      do: Disc.change!([Disc.definition(number, changed)]),
+      else: Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+
+    stored(changed, cstruct)
+  end
+
+  defp log(txn, table, rows?) do
+    arguments = [txn, table, rows?]
+    :ok = Signal.settle(apply(Native, :table_log, arguments), :table_log, arguments)
+  end
+
+  @doc "Brings the records of a table in memory to disc, where the next start finds them."
+  @spec dump(reference, Cstruct.t()) :: :ok | no_return
+  def dump(txn, cstruct) do
+    table = cstruct.name
+    log(txn, table, true)
+    log(txn, table, false)
+    Definitions.put({:dumped, table}, true)
+    {number, _rows} = Native.table_disc(table)
+    Disc.change!([Disc.definition(number, cstruct)])
+  end
+
+  # --- the schema ---
+
+  @doc "Puts the schema on disc, with the definitions of all tables, or takes it away from there."
+  @spec schema(Cstruct.t(), type) :: :ok | no_return
+  def schema(cstruct, :disc_copies) do
+    if Directory.exists?(), do: Signal.abort({:already_exists, node()})
+    changed = cstruct |> Cstruct.next_version() |> Cstruct.put_storage(node(), :disc_copies)
+
+    case Disc.adopt(changed) do
+      :ok ->
+        for table <- Native.tables(), {:ok, definition} = Definitions.fetch(table) do
+          :ok = Native.table_number(table, Disc.define(definition))
+        end
+
+        stored(changed, cstruct)
+
+      {:error, reason} ->
+        Signal.abort(reason)
+    end
+  end
+
+  def schema(cstruct, :ram_copies) do
+    on_disc =
+      for table <- Native.tables(),
+          {:ok, definition} = Definitions.fetch(table),
+          Disc.rows?(definition),
+          do: table
+
+    if on_disc != [], do: Signal.abort({~c"Disc resident tables", on_disc, node()})
+    for table <- Native.tables(), do: :ok = Native.table_number(table, nil)
+
+    with {:error, reason} <- Disc.abandon(), do: Signal.abort(reason)
+
+    cstruct
+    |> Cstruct.next_version()
+    |> Cstruct.put_storage(node(), :ram_copies)
+    |> stored(cstruct)
+  end
+
+  defp stored(changed, before) do
+    Definitions.store(changed)
+    Events.refresh(changed.name)
+    Schema.tell(:write, changed, [before])
+    :ok
+  end
+end

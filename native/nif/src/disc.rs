@@ -1,0 +1,488 @@
+//! The disc: opening and closing it, what is told to it beside rows, and waiting for it.
+
+use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
+use crate::schema::{definition, put_props};
+use crate::session::{disc_waker, send_named, with_txn};
+use crate::term::{no_term, Env, RawTerm};
+use crate::{atoms, nif};
+use remnesia_engine::store::lmdb::{Lmdb, Options};
+use remnesia_engine::store::{log_dir, Base, Config, Observer, Store, StoreError, Table, Wait};
+use remnesia_engine::txn::lock::Waker;
+use remnesia_engine::txn::{journal, LockKind, Stop};
+use rustler::sys::*;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Every commit waits until it is on disc.
+static SYNC: AtomicBool = AtomicBool::new(false);
+
+/// The answer of an operation that changed something: `:ok`, or what has to be waited for first.
+#[inline]
+pub fn changed_now(call: &Call) -> RawTerm {
+    if !SYNC.load(Ordering::Relaxed) {
+        return atoms::ok();
+    }
+    sync_answer(call)
+}
+
+#[cold]
+fn sync_answer(call: &Call) -> RawTerm {
+    committed(call, journal::position())
+}
+
+/// The same for a commit that ended there in the log.
+#[inline]
+pub fn committed(call: &Call, position: Option<u64>) -> RawTerm {
+    match position {
+        Some(position) if SYNC.load(Ordering::Relaxed) => call.tuple(&[atoms::sync(), call.int(position as i64)]),
+        _ => atoms::ok(),
+    }
+}
+
+/// Tells the VM: the process of this name gets the messages, if it is there.
+struct Teller;
+
+impl Observer for Teller {
+    fn wake(&self, waker: Waker, answer: Result<(), StoreError>) {
+        crate::session::fire_disc(waker, &answer.err());
+    }
+
+    fn failed(&self, cause: &StoreError) {
+        send_named(|call| call.tuple(&[atoms::disc_failed(), reason(call, cause)]));
+    }
+
+    fn recovered(&self) {
+        send_named(|_| atoms::disc_recovered());
+    }
+
+    fn flush_failed(&self, cause: &StoreError) {
+        send_named(|call| call.tuple(&[atoms::flush_failed(), reason(call, cause)]));
+    }
+}
+
+/// A file that is there as long as nobody has the database open, and it was closed.
+fn clean_mark(directory: &Path) -> PathBuf {
+    directory.join("clean")
+}
+
+fn path(call: &Call, term: RawTerm) -> Result<PathBuf, Fail> {
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes(call, term)?)))
+}
+
+fn bytes<'a>(call: &'a Call, term: RawTerm) -> Result<&'a [u8], Fail> {
+    let mut binary = std::mem::MaybeUninit::<ErlNifBinary>::uninit();
+    // SAFETY: a true answer fills in the binary, which lives as long as the argument.
+    unsafe {
+        if enif_inspect_binary(call.env, term, binary.as_mut_ptr()) == 0 {
+            return Err(Fail::BadArg);
+        }
+        let binary = binary.assume_init();
+        Ok(if binary.size == 0 { &[] } else { std::slice::from_raw_parts(binary.data, binary.size) })
+    }
+}
+
+fn number(call: &Call, term: RawTerm) -> Result<u64, Fail> {
+    let mut value = 0;
+    // SAFETY: sets the integer when the term is one.
+    if unsafe { enif_get_uint64(call.env, term, &mut value) } == 0 {
+        return Err(Fail::BadArg);
+    }
+    Ok(value)
+}
+
+/// Calls `f` for each element.
+fn each(call: &Call, mut list: RawTerm, mut f: impl FnMut(RawTerm) -> Result<(), Fail>) -> Result<(), Fail> {
+    let (mut head, mut tail) = (no_term(), no_term());
+    // SAFETY: only reads the list.
+    while unsafe { enif_get_list_cell(call.env, list, &mut head, &mut tail) } != 0 {
+        f(head)?;
+        list = tail;
+    }
+    Ok(())
+}
+
+fn elements<'a>(call: &'a Call, term: RawTerm) -> Result<&'a [RawTerm], Fail> {
+    let (mut count, mut first) = (0, std::ptr::null());
+    // SAFETY: a true answer fills in both; the elements live as long as the tuple.
+    unsafe {
+        if enif_get_tuple(call.env, term, &mut count, &mut first) == 0 {
+            return Err(Fail::BadArg);
+        }
+        Ok(std::slice::from_raw_parts(first, count as usize))
+    }
+}
+
+/// What is wrong, as a term.
+pub fn reason(call: &Call, error: &StoreError) -> RawTerm {
+    let text = |text: &str| call.binary(text.as_bytes());
+    let path = |path: &Path| call.binary(path.as_os_str().as_bytes());
+    let int = |i: u64| call.int(i as i64);
+    match error {
+        StoreError::Io { doing, path: file, code, .. } => {
+            let name = code.and_then(errno).map_or_else(|| int(code.unwrap_or(0) as u64), |name| call.atom(name));
+            call.tuple(&[call.atom("file_error"), path(file), text(doing), name])
+        }
+        StoreError::Locked { path: file } => call.tuple(&[call.atom("locked"), path(file)]),
+        StoreError::Missing { path: file } => call.tuple(&[call.atom("missing"), path(file)]),
+        StoreError::Foreign { path: file } => call.tuple(&[call.atom("not_remnesia"), path(file)]),
+        StoreError::NewerFormat { path: file, found, known } => {
+            call.tuple(&[call.atom("newer_format"), path(file), int(u64::from(*found)), int(u64::from(*known))])
+        }
+        StoreError::Corrupt { path: file, at, what } => call.tuple(&[call.atom("corrupt"), path(file), int(*at), text(what)]),
+        StoreError::BadTerm { at, what } => call.tuple(&[call.atom("bad_term"), int(*at as u64), text(what)]),
+        StoreError::TooManyAtoms { limit } => call.tuple(&[call.atom("too_many_atoms"), int(*limit as u64)]),
+        StoreError::NotPortable => call.atom("not_portable"),
+        StoreError::TooLarge { bytes, most } => call.tuple(&[call.atom("too_large"), int(*bytes), int(*most)]),
+        StoreError::ReadOnly(cause) => reason(call, cause),
+        StoreError::Closed => call.atom("closed"),
+        StoreError::Base { code, what } => call.tuple(&[call.atom("store"), call.int(i64::from(*code)), text(what)]),
+        other => text(&other.to_string()),
+    }
+}
+
+/// POSIX names of what discs say most.
+fn errno(code: i32) -> Option<&'static str> {
+    let names = [
+        (1, "eperm"),
+        (2, "enoent"),
+        (5, "eio"),
+        (12, "enomem"),
+        (13, "eacces"),
+        (17, "eexist"),
+        (20, "enotdir"),
+        (21, "eisdir"),
+        (22, "einval"),
+        (23, "enfile"),
+        (24, "emfile"),
+        (27, "efbig"),
+        (28, "enospc"),
+        (30, "erofs"),
+        (122, "edquot"),
+    ];
+    names.iter().find(|(number, _)| *number == code).map(|(_, name)| *name)
+}
+
+/// Why an operation was refused by the disc.
+pub fn refusal(call: &Call) -> RawTerm {
+    match journal::refusal() {
+        Some(error @ (StoreError::NotPortable | StoreError::TooLarge { .. } | StoreError::BadTerm { .. })) => {
+            reason(call, &error)
+        }
+        Some(error) => call.tuple(&[call.atom("not_durable"), reason(call, &error)]),
+        None => call.tuple(&[call.atom("not_durable"), call.atom("closed")]),
+    }
+}
+
+fn error(call: &Call, what: &StoreError) -> RawTerm {
+    call.tuple(&[atoms::error(), reason(call, what)])
+}
+
+fn open(directory: &Path, config: Config) -> Result<(Store, Vec<(u32, Vec<u8>)>), StoreError> {
+    let mark = clean_mark(directory);
+    let modes = config.modes;
+    let log = log_dir(directory, modes)?;
+    let (store, recovered) = Store::open_with(
+        log,
+        || {
+            let clean = mark.exists();
+            let options = Options { clean, directory_mode: modes.dir, file_mode: modes.file, ..Options::default() };
+            let base = Lmdb::open(directory, &options)?;
+            match std::fs::remove_file(&mark) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", &mark, &e)),
+                _ => Ok(Arc::new(base) as Arc<dyn Base>),
+            }
+        },
+        config,
+        Arc::new(Teller),
+    )?;
+    Ok((store, recovered.tables.into_iter().map(|(number, definition)| (number, definition.bytes)).collect()))
+}
+
+nif!(
+    /// Work: reading the log, checking the files.
+    disc_open,
+    |call, [directory, settings, sync]| {
+        call.heavy(true)?;
+        let directory = path(call, *directory)?;
+        let mut config = Config::default();
+        each(call, *settings, |setting| {
+            let &[key, value] = elements(call, setting)? else { return Err(Fail::BadArg) };
+            let value = number(call, value)?;
+            let is = |name: &str| key == call.atom(name);
+            match () {
+                () if is("sync_interval") => config.sync_interval = Duration::from_millis(value),
+                () if is("unsynced_bytes") => config.unsynced_bytes = value,
+                () if is("log_bytes") => config.log_bytes = value,
+                () if is("segment_bytes") => config.segment_bytes = value,
+                () if is("max_atoms") => config.atoms = value as usize,
+                () if is("file_mode") => config.modes.file = value as u32,
+                () if is("directory_mode") => config.modes.dir = value as u32,
+                () => return Err(Fail::BadArg),
+            }
+            Ok(())
+        })?;
+        match open(&directory, config) {
+            Ok((store, tables)) => {
+                SYNC.store(*sync == atoms::true_(), Ordering::Relaxed);
+                DB.set_store(Some(Arc::new(store)));
+                let tables = tables.iter().map(|(number, bytes)| call.tuple(&[call.int(i64::from(*number)), call.binary(bytes)]));
+                Ok(call.tuple(&[atoms::ok(), call.list(&tables.collect::<Vec<_>>())]))
+            }
+            Err(what) => Ok(error(call, &what)),
+        }
+    }
+);
+
+nif!(
+    /// Everything is on disc when it answers. Work: that.
+    disc_close,
+    |call, [directory]| {
+        call.heavy(true)?;
+        let directory = path(call, *directory)?;
+        SYNC.store(false, Ordering::Relaxed);
+        let Some(store) = DB.set_store(None) else { return Ok(atoms::ok()) };
+        let closed = store.flush_all().and(store.close());
+        // Others may still look at it for a moment; the files are closed with the last of them.
+        drop(store);
+        match closed.and_then(|()| {
+            let mark = clean_mark(&directory);
+            std::fs::write(&mark, b"").map_err(|e| StoreError::io("write", &mark, &e))
+        }) {
+            Ok(()) => Ok(atoms::ok()),
+            Err(what) => Ok(error(call, &what)),
+        }
+    }
+);
+
+fn store() -> Result<Arc<Store>, Fail> {
+    DB.store().ok_or_else(|| Fail::Stop(journal::refuse(StoreError::Closed)))
+}
+
+fn table(call: &Call, number_term: RawTerm, ordered: RawTerm) -> Result<Table, Fail> {
+    let number = u32::try_from(number(call, number_term)?).map_err(|_| Fail::BadArg)?;
+    Ok(Table { number, ordered: ordered == atoms::true_() })
+}
+
+/// Number and rows of a table on disc, as the host says them; none for `nil`.
+pub fn disc_place(call: &Call, number_term: RawTerm, rows: RawTerm) -> Result<Option<(u32, bool)>, Fail> {
+    if number_term == atoms::nil() {
+        return Ok(None);
+    }
+    let number = u32::try_from(number(call, number_term)?).map_err(|_| Fail::BadArg)?;
+    Ok(Some((number, rows == atoms::true_())))
+}
+
+nif!(
+    /// A number for a new table.
+    disc_number,
+    |call, [ordered]| Ok(call.int(i64::from(store()?.new_table(*ordered == atoms::true_()).number)))
+);
+
+nif!(
+    /// What changes beside rows, in one commit; answers its position. Changes: `{:define, number, ordered, binary}`, `{:drop, number}`,
+    /// `{:clear, number}`.
+    disc_change,
+    |call, [changes]| {
+        let store = store()?;
+        let mut bytes = 0;
+        each(call, *changes, |change| {
+            bytes += 64 + elements(call, change)?.last().and_then(|last| self::bytes(call, *last).ok()).map_or(0, |b| b.len() as u64);
+            Ok(())
+        })?;
+        let refused = |error| Fail::Stop(journal::refuse(error));
+        let Some(mut commit) = store.begin(bytes).map_err(refused)? else { return Err(Stop::Room(bytes).into()) };
+        each(call, *changes, |change| {
+            match *elements(call, change)? {
+                [what, number, ordered, definition] if what == call.atom("define") => {
+                    commit.define(table(call, number, ordered)?, self::bytes(call, definition)?).map_err(refused)?
+                }
+                [what, number] if what == call.atom("drop") => commit.drop_table(table(call, number, atoms::nil())?),
+                [what, number] if what == call.atom("clear") => commit.clear(table(call, number, atoms::nil())?),
+                _ => return Err(Fail::BadArg),
+            }
+            Ok(())
+        })?;
+        let committed = commit.commit();
+        match committed.not_durable {
+            None => Ok(call.int(committed.position as i64)),
+            Some(what) => Err(refused(what)),
+        }
+    }
+);
+
+nif!(
+    /// A table of the disc; `rows`: they are there too. It is there once it is loaded.
+    table_restore,
+    |call, [table, shape, number_term, rows, props]| with_scratch(|scratch| {
+        let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
+        let definition = definition(call, [type_, arity, record_name, index])?;
+        let name = name(call, scratch, *table)?;
+        let number = u32::try_from(number(call, *number_term)?).map_err(|_| Fail::BadArg)?;
+        put_props(call, &mut scratch.encoder, &name, *props)?;
+        DB.restore(&name, definition, number, *rows == atoms::true_());
+        Ok(atoms::ok())
+    })
+);
+
+nif!(
+    /// Work: reading all rows.
+    table_load,
+    |call, [table]| {
+        call.heavy(true)?;
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        DB.load(&name)?;
+        Ok(atoms::ok())
+    }
+);
+
+nif!(
+    /// Names of the tables that are not loaded yet, with the rows that they have so far.
+    tables_loading,
+    |call, []| {
+        let all: Vec<_> = DB
+            .loading()
+            .iter()
+            .map(|open| call.tuple(&[crate::border::table_name(call, open), call.int(open.table.size() as i64)]))
+            .collect();
+        Ok(call.list(&all))
+    }
+);
+
+nif!(
+    /// All tables are loaded.
+    disc_loaded,
+    |_call, []| {
+        store()?.loaded();
+        Ok(atoms::ok())
+    }
+);
+
+nif!(
+    /// Number of the table on disc, and whether its rows are there; `nil` if it is in memory alone.
+    table_disc,
+    |call, [table]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        let open = DB.open(&name).ok_or(Stop::NoTable)?;
+        let Some(number) = open.table.number() else { return Ok(atoms::nil()) };
+        let rows = if open.table.logged().is_some() { atoms::true_() } else { atoms::false_() };
+        Ok(call.tuple(&[call.int(i64::from(number)), rows]))
+    }
+);
+
+nif!(
+    /// Brings all rows of a table to disc, or says that they are in memory alone. Holds the table exclusively. Work: all rows.
+    table_log,
+    |call, [ctx, table, rows]| {
+        call.heavy(true)?;
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            txn.lock_table(table, LockKind::Write)?;
+            let open = txn.open(table);
+            open.freeze();
+            let number = open.table.number().ok_or(Stop::NoTable)?;
+            if *rows == atoms::true_() {
+                DB.log_rows(open)?;
+            } else {
+                open.table.set_number(number, false);
+            }
+            Ok(atoms::ok())
+        })
+    }
+);
+
+nif!(
+    /// The definition of a table that is in memory alone is on disc from now on, under this number; or not any more, for `nil`.
+    table_number,
+    |call, [table, number_term]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        DB.open(&name).ok_or(Stop::NoTable)?.table.set_place(disc_place(call, *number_term, atoms::false_())?);
+        Ok(atoms::ok())
+    }
+);
+
+/// Waits for something of the disc: `:ok` if there is nothing to wait for, `:queued` if `{reference, :ok | {:error, reason}}` will come.
+fn wait(call: &Call, reference: RawTerm, ask: impl FnOnce(&Store, Waker) -> Wait) -> Answer {
+    let Some(store) = DB.store() else { return Ok(atoms::ok()) };
+    match ask(&store, disc_waker(call, reference)?) {
+        Wait::Done(_) => Ok(atoms::ok()),
+        Wait::Queued => Ok(atoms::queued()),
+        Wait::Failed(_, error) => Err(Fail::Stop(journal::refuse(error))),
+    }
+}
+
+nif!(
+    /// Until everything below a position is on disc.
+    log_wait,
+    |call, [position, reference]| {
+        let position = number(call, *position)?;
+        wait(call, *reference, |store, waker| store.wait_durable(position, waker))
+    }
+);
+
+nif!(
+    /// Until the log may have room for so many bytes.
+    log_room,
+    |call, [size, reference]| {
+        let size = number(call, *size)?;
+        wait(call, *reference, |store, waker| store.wait_room(size, waker))
+    }
+);
+
+nif!(
+    /// Where the log ends; `nil` without a disc.
+    log_tail,
+    |call, []| Ok(DB.store().map_or(atoms::nil(), |store| call.int(store.tail() as i64)))
+);
+
+nif!(
+    /// The end of the transaction's last commit in the log; `nil` if it changed nothing on disc.
+    txn_position,
+    |call, [handle]| with_txn(call, *handle, |txn| Ok(txn.position.map_or(atoms::nil(), |p| call.int(p as i64))))
+);
+
+nif!(
+    /// Moves all that is in the log to its place. Work: that.
+    disc_flush,
+    |call, []| {
+        call.heavy(true)?;
+        match store()?.flush_all() {
+            Ok(()) => Ok(atoms::ok()),
+            Err(what) => Ok(error(call, &what)),
+        }
+    }
+);
+
+nif!(
+    /// Figures, as a list of pairs; why commits are refused at present is one of them. `nil` without a disc.
+    disc_metrics,
+    |call, []| {
+        let Some(store) = DB.store() else { return Ok(atoms::nil()) };
+        let m = store.metrics();
+        let mut pairs: Vec<_> = [
+            ("tail", m.tail),
+            ("synced", m.synced),
+            ("flushed", m.flushed),
+            ("unsynced_bytes", m.unsynced_bytes),
+            ("unsynced_microseconds", m.unsynced_for.as_micros() as u64),
+            ("log_bytes", m.log_bytes),
+            ("fsyncs", m.fsyncs),
+            ("last_fsync_microseconds", m.last_fsync.as_micros() as u64),
+            ("flushes", m.flushes),
+        ]
+        .map(|(key, value)| call.tuple(&[call.atom(key), call.int(value as i64)]))
+        .into();
+        if let Some(refused) = store.refused() {
+            pairs.push(call.tuple(&[call.atom("refused"), reason(call, &refused)]));
+        }
+        Ok(call.list(&pairs))
+    }
+);
+
+/// For [`send_named`].
+pub fn call_in(env: Env) -> Call {
+    Call { env, dirty: true }
+}
