@@ -20,7 +20,7 @@ defmodule Remnesia do
     * `Remnesia.Transaction` runs functions as transactions
     * `Remnesia.Schema` is about the database as a whole
 
-  Tables of this version live in RAM on one node.
+  Tables live on one node in this version, in memory or on disc (`Remnesia.Schema.setup/1`).
   """
 
   alias Remnesia.{Engine, Table, Transaction}
@@ -42,7 +42,7 @@ defmodule Remnesia do
   def start, do: :remnesia |> Application.start() |> named()
 
   @doc """
-  Stops the database. Its tables, which are in RAM, are gone.
+  Stops the database, and answers when everything is on disc that belongs there. Tables in memory are gone.
 
   Returns `:ok` or `{:error, {:not_started, #{inspect(@named)}}}`.
   """
@@ -109,6 +109,33 @@ defmodule Remnesia do
   """
   @spec transaction!((() -> term)) :: term | no_return
   defdelegate transaction!(function), to: Transaction, as: :execute!
+
+  @doc """
+  Waits until everything that was committed before is on disc.
+
+  Returns `:ok`, at once if no table is on disc, or `{:error, {:not_durable, reason}}` when the disc fails.
+
+      iex> Remnesia.sync()
+      :ok
+  """
+  @spec sync() :: :ok | {:error, term}
+  def sync, do: Engine.sync()
+
+  @doc """
+  Figures about the disc, `nil` as long as the schema is in memory:
+
+    * `:unsynced_bytes`, `:unsynced_microseconds` - what is answered and not on disc yet, and for how long at most
+    * `:log_bytes` - the length of the log files
+    * `:fsyncs`, `:last_fsync_microseconds` - how often the log was synced, and how long that took last
+    * `:flushes` - how often the log was moved to the tables' file
+    * `:tail`, `:synced`, `:flushed` - positions in the log: its end, what is on disc, what is in the tables' file
+    * `:refused` - why changes of tables on disc are refused, if they are
+
+        iex> Remnesia.disc_metrics()
+        nil
+  """
+  @spec disc_metrics() :: map | nil
+  def disc_metrics, do: Engine.disc_metrics()
 
   @doc """
   Takes over the tables of stock Mnesia: definitions, indexes, properties and records.

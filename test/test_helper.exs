@@ -1,6 +1,15 @@
 # Stock Mnesia is the judge in many tests. It is no dependency of the library, so newer Mix has to be told of it.
 if function_exported?(Mix, :ensure_application!, 1), do: Mix.ensure_application!(:mnesia)
+
+# Neither leaves anything in the sources.
+scratch = Path.join(System.tmp_dir!(), "remnesia-test-#{System.pid()}")
+File.mkdir_p!(scratch)
+Application.stop(:remnesia)
+Application.put_env(:remnesia, :dir, Path.join(scratch, "remnesia"))
+Application.put_env(:mnesia, :dir, to_charlist(Path.join(scratch, "mnesia")))
+{:ok, _} = Application.ensure_all_started(:remnesia)
 {:ok, _} = Application.ensure_all_started(:mnesia)
 
 # Longer forms: mix test --include long
 ExUnit.start(capture_log: true, exclude: [:long])
+ExUnit.after_suite(fn _result -> File.rm_rf!(scratch) end)

@@ -252,11 +252,8 @@ defmodule Remnesia.TableTest do
       end
     end
 
-    test "other nodes and discs are not there" do
+    test "other nodes are not there" do
       assert Table.create_copy(User, :x@y, :ram_copies) == {:error, {:not_active, User, :x@y}}
-
-      assert {:error, {:not_available, "durability" <> _}} =
-               Table.set_storage_type(:schema, node(), :disc_copies)
     end
 
     test "the last copy takes the table with it" do

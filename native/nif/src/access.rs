@@ -1,7 +1,7 @@
 //! Reading and writing by key.
 
 use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
-use crate::disc::changed_now;
+use crate::disc::{changed_now, changed_to};
 use crate::index::dirty_refusal;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
@@ -242,7 +242,7 @@ nif!(
             Some(Change::Put(record))
         });
         match (done, written) {
-            (Ok(()), _) => Ok(call.int(value)),
+            (Ok(()), _) => Ok(changed_to(call, call.int(value))),
             (Err(stop), Some(record)) => Err(dirty_refusal(call, stop, open, *table, &record)),
             (Err(stop), None) => Err(stop.into()),
         }

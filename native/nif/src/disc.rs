@@ -28,6 +28,16 @@ pub fn changed_now(call: &Call) -> RawTerm {
     sync_answer(call)
 }
 
+/// The same for an operation with a value.
+#[inline]
+pub fn changed_to(call: &Call, value: RawTerm) -> RawTerm {
+    if !SYNC.load(Ordering::Relaxed) {
+        return value;
+    }
+    let position = journal::position();
+    position.map_or(value, |position| call.tuple(&[atoms::sync(), call.int(position as i64), value]))
+}
+
 #[cold]
 fn sync_answer(call: &Call) -> RawTerm {
     committed(call, journal::position())

@@ -1,0 +1,101 @@
+defmodule Remnesia.MixTasksTest do
+  use ExUnit.Case, async: false
+
+  import ExUnit.CaptureIO
+
+  alias Remnesia.Query
+
+  setup do
+    dir = Path.join(System.tmp_dir!(), "remnesia-tasks-#{System.unique_integer([:positive])}")
+    was = Application.get_env(:remnesia, :dir)
+    Application.stop(:remnesia)
+
+    on_exit(fn ->
+      Application.stop(:remnesia)
+      Application.put_env(:remnesia, :dir, was)
+      Application.delete_env(:remnesia, :import)
+      File.rm_rf!(dir)
+      Application.ensure_all_started(:remnesia)
+    end)
+
+    %{dir: dir}
+  end
+
+  # As on a command line: a VM whose application does not run yet.
+  defp task(name, arguments) do
+    Application.stop(:remnesia)
+    module = Mix.Task.get!(name)
+
+    output =
+      capture_io(fn ->
+        try do
+          module.run(arguments)
+        catch
+          :exit, :normal -> :ok
+        end
+      end)
+
+    output
+  end
+
+  test "set up, looked at, exported and imported", %{dir: dir} do
+    assert_raise Mix.Error, ~r/There is no database in/, fn ->
+      task("remnesia.info", ["--dir", dir])
+    end
+
+    output = task("remnesia.setup", ["--dir", dir, "Example.User", "Example.Email"])
+    assert output =~ "2 tables are there"
+    assert task("remnesia.setup", ["--dir", dir, "Example.User"]) =~ "1 tables are there"
+    Remnesia.transaction!(fn -> Query.write(struct!(Example.User, id: 1, name: "Sara")) end)
+
+    output = task("remnesia.info", ["--dir", dir])
+    assert output =~ "Example.User: 1 records, set, disc_copies"
+    assert output =~ "Example.Email: 0 records, bag"
+
+    file = Path.join(dir, "out.bup")
+    assert task("remnesia.export", [file, "--dir", dir]) =~ "2 tables"
+    stock = Path.join(dir, "Mnesia")
+
+    script = """
+    Application.put_env(:mnesia, :dir, '#{stock}')
+    :ok = :mnesia.create_schema([node()])
+    :ok = :mnesia.start()
+    :ok = :mnesia.install_fallback('#{file}')
+    :stopped = :mnesia.stop()
+    :ok = :mnesia.start()
+    :ok = :mnesia.wait_for_tables([Example.User], 5_000)
+    :ok = :mnesia.dirty_write({Example.User, 2, "Ali", 3})
+    :stopped = :mnesia.stop()
+    """
+
+    assert {_, 0} = System.cmd("elixir", ["-e", script], stderr_to_stdout: true)
+    other = Path.join(dir, "other")
+    output = task("remnesia.import", [stock, "--dir", other])
+    assert output =~ "Example.User: 2 records"
+    assert task("remnesia.info", ["--dir", other]) =~ "Example.User: 2 records"
+  end
+
+  test "what is wrong is said", %{dir: dir} do
+    for name <- ~w(setup info import export) do
+      assert task("remnesia.#{name}", ["--help"]) =~ "mix remnesia.#{name}"
+
+      assert_raise Mix.Error, ~r/Unknown option --bogus/, fn ->
+        task("remnesia.#{name}", ["--bogus"])
+      end
+    end
+
+    assert_raise Mix.Error, ~r/is not a module with/, fn ->
+      task("remnesia.setup", ["--dir", dir, "Enum"])
+    end
+
+    assert_raise Mix.Error, ~r/Expected --storage/, fn ->
+      task("remnesia.setup", ["--dir", dir, "--storage", "x"])
+    end
+
+    assert_raise Mix.Error, ~r/Expected a file/, fn -> task("remnesia.export", ["--dir", dir]) end
+
+    assert_raise Mix.Error, ~r/no Mnesia database in/, fn ->
+      task("remnesia.import", [dir, "--dir", dir])
+    end
+  end
+end
