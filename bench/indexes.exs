@@ -36,6 +36,8 @@ defmodule Bench.Indexes do
     [
       {"an index, each write of 100 that moves it", both, [ns: 500],
        &cost(&1, n, FourIndexes, 4, :hundred, &2)},
+      {"an index, each write of 100 that leaves it", both, [ns: 500],
+       &cost(&1, n, FourIndexes, 4, :same, &2)},
       {"an index, a write alone that moves it", both, [ns: 500],
        &cost(&1, n, FourIndexes, 4, :one, &2)},
       {"an index, overwrite without transaction", both, [ns: 500],
@@ -70,12 +72,12 @@ defmodule Bench.Indexes do
   defp timed(c, table, n, how, count, round) do
     key = &(rem(&1 * 7919, n) + 1)
     # A rotation of the values by a multiple of the size keeps them apart.
-    value = &(&1 + n * round)
+    value = if how == :same, do: & &1, else: &(&1 + n * round)
     one = &put(c, table, key.(&1), value.(key.(&1)), how == :dirty)
     :erlang.garbage_collect()
 
     case how do
-      :hundred ->
+      how when how in [:hundred, :same] ->
         chunk = fn i -> c.transaction(fn -> for j <- 1..100, do: one.(i * 100 + j) end) end
         Measure.time(chunk, div(count, 100)) / count
 

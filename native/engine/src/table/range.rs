@@ -30,7 +30,8 @@ impl Table {
 
     /// Entries of an index in ranges, counted up to `max`.
     pub fn count_values(&self, index: IndexId, ranges: &[Range], max: usize) -> usize {
-        let Some(index) = self.indexes.find(index) else { return 0 };
+        let list = self.indexes.load();
+        let Some(index) = list.iter().find(|one| one.id == index) else { return 0 };
         counted(ranges, max, |range, max| index.count_range(range, max))
     }
 

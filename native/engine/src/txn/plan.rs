@@ -137,7 +137,7 @@ pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
     if alternatives.is_empty() {
         return vec![Path { way: Way::Nothing, plan: Plan::Nothing, bounds: Vec::new() }, Path::all()];
     }
-    let indexes = table.indexes.ready();
+    let indexes = if table.indexes.is_empty() { Vec::new() } else { table.indexes.ready() };
     let mut paths = single(program, table, &indexes, &alternatives);
     both(&mut paths, &indexes);
     if alternatives.len() > 1 && alternatives.len() <= MAX_UNION {

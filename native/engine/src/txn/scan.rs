@@ -106,7 +106,7 @@ enum Place {
 impl Scan {
     /// None if an index of the plan is gone: plan again.
     pub fn new(open: Arc<OpenTable>, plan: Plan) -> Option<Scan> {
-        let indexes = plan.indexes().into_iter().map(|id| open.table.indexes.find(id)).collect::<Option<Used>>()?;
+        let indexes = open.table.indexes.all_of(&plan.indexes())?;
         let plan = match plan {
             Plan::All if open.table.is_ordered() => Plan::KeyRanges([Range::all()].into()),
             plan => plan,
@@ -192,9 +192,9 @@ impl Scan {
                 }
             }
             (plan @ (Plan::Index { .. } | Plan::Both { .. }), Place::Index(at, after)) => {
-                let (id, range) = match plan {
-                    Plan::Index { index, ranges, .. } => (*index, ranges.get(*at)),
-                    Plan::Both { first: (index, range), .. } => (*index, Some(range).filter(|_| *at == 0)),
+                let (id, range, bound) = match plan {
+                    Plan::Index { index, ranges, bound } => (*index, ranges.get(*at), *bound),
+                    Plan::Both { first: (index, range), .. } => (*index, Some(range).filter(|_| *at == 0), 0),
                     _ => return self.place = Place::Done,
                 };
                 let (Some(index), Some(range)) = (used(indexes, id), range) else {
@@ -202,7 +202,7 @@ impl Scan {
                     return self.place = if merged { Place::Done } else { Place::Added(None) };
                 };
                 let mut keys: Vec<KeyBytes> = Vec::new();
-                let mut last = index.keys_in(range, after.as_deref(), max, |key| keys.push(key));
+                let mut last = index.keys_bound(range, bound, after.as_deref(), max, |key| keys.push(key));
                 if let Plan::Both { second: (second, range), .. } = plan {
                     keep_common(&open, overlay, used(indexes, *second), range, &mut keys);
                 }

@@ -47,13 +47,14 @@ impl Txn {
         }
         let open = self.held.open(table).clone();
         // An index that is gone is found missing by the search itself.
-        let Some(index) = open.table.indexes.find(index) else { return Ok(()) };
+        let list = open.table.indexes.load();
+        let Some(index) = list.iter().find(|one| one.id == index) else { return Ok(()) };
         self.enter(table, Modes::IS)?;
         let forms = &range.low[..forms_len(&range.low, bound)];
         self.acquire(db, value_lock(open.id(), &index.fields()[..bound], forms), Modes::S)?;
         self.lock_mode(table, Modes::IS)?;
         let mut hashes: SmallVec<[u64; 8]> = SmallVec::new();
-        index.keys_in(range, None, MANY_HITS + 1, |key| hashes.push(hash(&key)));
+        index.keys_bound(range, bound, None, MANY_HITS + 1, |key| hashes.push(hash(&key)));
         if hashes.len() > MANY_HITS {
             return self.lock_mode(table, Modes::S);
         }

@@ -6,6 +6,7 @@
 
 use super::{Index, IndexDefinition, IndexId};
 use arc_swap::{ArcSwap, Guard};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -61,6 +62,16 @@ impl Indexes {
     /// Those that may be read.
     pub fn ready(&self) -> Vec<Arc<Index>> {
         self.load().iter().filter(|index| index.is_ready()).cloned().collect()
+    }
+
+    /// All of these, or none if one of them may not be read.
+    #[inline]
+    pub fn all_of(&self, ids: &[IndexId]) -> Option<SmallVec<[Arc<Index>; 1]>> {
+        if ids.is_empty() {
+            return Some(SmallVec::new());
+        }
+        let list = self.load();
+        ids.iter().map(|id| list.iter().find(|index| index.id == *id && index.is_ready()).cloned()).collect()
     }
 
     pub fn find(&self, id: IndexId) -> Option<Arc<Index>> {

@@ -9,7 +9,32 @@ use std::ops::Bound;
 
 impl Index {
     /// Keys of up to `max` entries whose values are in the range, after an entry. Answers the last entry if there may be more.
-    pub fn keys_in(&self, range: &Range, after: Option<&[u8]>, max: usize, mut f: impl FnMut(KeyBytes)) -> Option<Vec<u8>> {
+    pub fn keys_in(&self, range: &Range, after: Option<&[u8]>, max: usize, f: impl FnMut(KeyBytes)) -> Option<Vec<u8>> {
+        self.visit(range, None, after, max, f)
+    }
+
+    /// The same if `bound` fields are one value in the range: if these are all, it is known where the keys begin.
+    #[inline]
+    pub fn keys_bound(
+        &self,
+        range: &Range,
+        bound: usize,
+        after: Option<&[u8]>,
+        max: usize,
+        f: impl FnMut(KeyBytes),
+    ) -> Option<Vec<u8>> {
+        self.visit(range, (bound == self.fields().len()).then_some(range.low.len()), after, max, f)
+    }
+
+    #[inline]
+    fn visit(
+        &self,
+        range: &Range,
+        key: Option<usize>,
+        after: Option<&[u8]>,
+        max: usize,
+        mut f: impl FnMut(KeyBytes),
+    ) -> Option<Vec<u8>> {
         if range.is_empty() {
             return None;
         }
@@ -17,7 +42,7 @@ impl Index {
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
         for entry in entries.range::<[u8], _>((begin(range, after), end(range))).take(max) {
-            f(SmallVec::from_slice(&entry[forms_len(entry, self.fields().len())..]));
+            f(SmallVec::from_slice(&entry[key.unwrap_or_else(|| forms_len(entry, self.fields().len()))..]));
             last = Some(entry);
             visited += 1;
         }
