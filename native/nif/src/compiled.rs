@@ -16,17 +16,23 @@ const KEPT: usize = 64;
 /// Longer ones are not kept.
 const MAX_BYTES: usize = 1024;
 
+/// What a spec may ask of the process that runs it.
+#[derive(Clone, Copy)]
+pub struct Asks {
+    pub of_node: bool,
+    pub of_self: bool,
+}
+
 /// A compiled spec.
 pub struct Compiled {
     pub program: Program,
-    /// It asks for the name of this node.
-    pub needs_node: bool,
+    pub asks: Asks,
     paths: OnceLock<Vec<Path>>,
 }
 
 impl Compiled {
-    pub fn new(program: Program, needs_node: bool) -> Compiled {
-        Compiled { program, needs_node, paths: OnceLock::new() }
+    pub fn new(program: Program, asks: Asks) -> Compiled {
+        Compiled { program, asks, paths: OnceLock::new() }
     }
 
     /// The ways to its rows in the table that it was compiled for.
