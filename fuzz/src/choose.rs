@@ -7,15 +7,68 @@ pub struct Choices<'a>(&'a [u8]);
 
 const ATOMS: &[&str] = &["a", "b", "", "true", "false", "nil", "_", "$1", "r", "é", "undefined"];
 const INTEGERS: &[i64] = &[0, 1, 2, -1, 127, 128, -128, 255, 65_536, i64::MAX, i64::MIN, 1 << 53, (1 << 53) + 1, 1 << 31];
-const FLOATS: &[f64] = &[0.0, -0.0, 1.0, 2.0, -1.0, 0.5, 1.5e300, -1.5e300, 5e-324, 9007199254740992.0, 9.223372036854775807e18];
+const FLOATS: &[f64] = &[0.0, -0.0, 1.0, 2.0, -1.0, 0.5, 1.5e300, -1.5e300, 5e-324, 9007199254740992.0, 9.223_372_036_854_776e18];
 const FUNCTIONS: &[(&str, usize)] = &[
-    ("==", 2), ("=:=", 2), ("/=", 2), ("=/=", 2), ("<", 2), ("=<", 2), (">", 2), (">=", 2), ("and", 2), ("or", 2), ("andalso", 2),
-    ("orelse", 2), ("andalso", 3), ("orelse", 4), ("not", 1), ("xor", 2), ("+", 2), ("-", 2), ("*", 2), ("/", 2), ("div", 2), ("rem", 2),
-    ("bsl", 2), ("bsr", 2), ("band", 2), ("bor", 2), ("bxor", 2), ("bnot", 1), ("-", 1), ("abs", 1), ("round", 1), ("trunc", 1),
-    ("float", 1), ("hd", 1), ("tl", 1), ("length", 1), ("size", 1), ("byte_size", 1), ("bit_size", 1), ("map_size", 1), ("map_get", 2),
-    ("is_map_key", 2), ("element", 2), ("is_record", 2), ("is_record", 3), ("is_atom", 1), ("is_integer", 1), ("is_list", 1),
-    ("is_map", 1), ("is_tuple", 1), ("is_binary", 1), ("is_number", 1), ("is_float", 1), ("is_function", 1), ("node", 0), ("self", 0),
-    ("node", 1), ("const", 1), ("nonsense", 1), ("hd", 2),
+    ("==", 2),
+    ("=:=", 2),
+    ("/=", 2),
+    ("=/=", 2),
+    ("<", 2),
+    ("=<", 2),
+    (">", 2),
+    (">=", 2),
+    ("and", 2),
+    ("or", 2),
+    ("andalso", 2),
+    ("orelse", 2),
+    ("andalso", 3),
+    ("orelse", 4),
+    ("not", 1),
+    ("xor", 2),
+    ("+", 2),
+    ("-", 2),
+    ("*", 2),
+    ("/", 2),
+    ("div", 2),
+    ("rem", 2),
+    ("bsl", 2),
+    ("bsr", 2),
+    ("band", 2),
+    ("bor", 2),
+    ("bxor", 2),
+    ("bnot", 1),
+    ("-", 1),
+    ("abs", 1),
+    ("round", 1),
+    ("trunc", 1),
+    ("float", 1),
+    ("hd", 1),
+    ("tl", 1),
+    ("length", 1),
+    ("size", 1),
+    ("byte_size", 1),
+    ("bit_size", 1),
+    ("map_size", 1),
+    ("map_get", 2),
+    ("is_map_key", 2),
+    ("element", 2),
+    ("is_record", 2),
+    ("is_record", 3),
+    ("is_atom", 1),
+    ("is_integer", 1),
+    ("is_list", 1),
+    ("is_map", 1),
+    ("is_tuple", 1),
+    ("is_binary", 1),
+    ("is_number", 1),
+    ("is_float", 1),
+    ("is_function", 1),
+    ("node", 0),
+    ("self", 0),
+    ("node", 1),
+    ("const", 1),
+    ("nonsense", 1),
+    ("hd", 2),
 ];
 
 impl<'a> Choices<'a> {
@@ -96,11 +149,11 @@ impl<'a> Choices<'a> {
     fn map(&mut self, w: &mut Writer, mut value: impl FnMut(&mut Self, &mut Writer)) {
         let open = w.open();
         let count = self.below(4);
-        for key in 0..count {
+        for (key, atom) in ATOMS.iter().enumerate().take(count) {
             match self.below(3) {
                 0 => w.int(key as i64),
                 1 => w.float(key as f64 + 0.5),
-                _ => w.atom(intern(ATOMS[key])),
+                _ => w.atom(intern(atom)),
             }
             value(self, w);
         }

@@ -298,8 +298,12 @@ nif!(select_next, |call, [ctx, continuation]| {
 
 /// A spec for a table, compiled or found again.
 pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
+    if let Some(found) = compiled::recent(table.id, spec) {
+        return Ok(Spec::new(call, found));
+    }
     encode(call, scratch, spec)?;
     if let Some(found) = compiled::find(table.id, scratch.encoder.bytes()) {
+        compiled::remember(table.id, spec, scratch.encoder.bytes(), &found);
         return Ok(Spec::new(call, found));
     }
     call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
@@ -340,7 +344,14 @@ fn node(call: &Call) -> SmallVec<[u8; 16]> {
 }
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.
-fn search_in_order(call: &Call, [ctx, table, spec]: [RawTerm; 3], kind: LockKind, by: &[By], limit: usize, skip: usize) -> Answer {
+fn search_in_order(
+    call: &Call,
+    [ctx, table, spec]: [RawTerm; 3],
+    kind: LockKind,
+    by: &[By],
+    limit: usize,
+    skip: usize,
+) -> Answer {
     let course = |spec: &Spec, open: &OpenTable, written: bool| {
         if by.iter().any(|by| by.field + 1 >= open.table.definition.arity) {
             return Err(Fail::BadArg);
