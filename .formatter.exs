@@ -1,3 +1,8 @@
 [
-  inputs: ["{mix,.formatter}.exs", "native/compile.exs", "{lib,test,bench}/**/*.{ex,exs}"]
+  inputs: [
+    "{mix,.formatter}.exs",
+    "native/compile.exs",
+    "compat/*/*.exs",
+    "{lib,test,bench}/**/*.{ex,exs}"
+  ]
 ]

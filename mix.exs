@@ -45,6 +45,7 @@ defmodule Remnesia.MixProject do
         lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides docs
         Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
         native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
+        compat/memento/mix.exs compat/memento/compile.exs
       )
     ]
   end
@@ -55,6 +56,7 @@ defmodule Remnesia.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/from_memento.md",
         "guides/queries.md",
         "guides/differences.md",
         "ARCHITECTURE.md",

@@ -27,24 +27,30 @@ defmodule Remnesia do
 
   require Remnesia.Error
 
+  # What reasons call the application. This source is compiled to Memento as well (compat/memento), whose users know :mnesia.
+  @named if(__MODULE__ == Memento, do: :mnesia, else: :remnesia)
+
   @doc """
   Starts the database. Applications that depend on `:remnesia` find it started.
 
-  Returns `:ok` or `{:error, reason}`, with `{:already_started, :remnesia}`.
+  Returns `:ok` or `{:error, reason}`, with `{:already_started, #{inspect(@named)}}`.
 
       iex> Remnesia.start()
-      {:error, {:already_started, :remnesia}}
+      {:error, {:already_started, #{inspect(@named)}}}
   """
   @spec start() :: :ok | {:error, term}
-  def start, do: Application.start(:remnesia)
+  def start, do: :remnesia |> Application.start() |> named()
 
   @doc """
   Stops the database. Its tables, which are in RAM, are gone.
 
-  Returns `:ok` or `{:error, {:not_started, :remnesia}}`.
+  Returns `:ok` or `{:error, {:not_started, #{inspect(@named)}}}`.
   """
   @spec stop() :: :ok | {:error, term}
-  def stop, do: Application.stop(:remnesia)
+  def stop, do: :remnesia |> Application.stop() |> named()
+
+  defp named({:error, {reason, :remnesia}}), do: {:error, {reason, @named}}
+  defp named(result), do: result
 
   @doc """
   Connects this node to others that run Remnesia.
@@ -103,4 +109,41 @@ defmodule Remnesia do
   """
   @spec transaction!((() -> term)) :: term | no_return
   defdelegate transaction!(function), to: Transaction, as: :execute!
+
+  @doc """
+  Takes over the tables of stock Mnesia: definitions, indexes, properties and records.
+
+  `source` is the directory of a Mnesia that does not run, or `:running` for the one that runs in this VM. The directory is
+  read through a copy and stays as it is. An import that was cut off goes on where it was when it is called again. At the
+  end records are counted and compared by hash with what Mnesia has.
+
+  ## Options
+
+    * `:tables` - names of the tables to take, or `:all` (default)
+    * `:node` - whose tables, if the schema of the directory knows several nodes
+    * `:max_atoms` - how many atoms that this VM does not have yet the data may bring. Defaults to 100,000.
+    * `:progress` - a function that gets a line of text now and then
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`, with `{:no_mnesia, source}`, `{:which_node, nodes}`,
+  `{:already_exists, table}` for a table that no import made, `:too_many_atoms`, `{:mnesia, output}` if stock Mnesia cannot open the
+  directory, or `{:differ, tables}` if the comparison at the end fails.
+
+      iex> Remnesia.import_mnesia("no/such/directory")
+      {:error, {:no_mnesia, "no/such/directory"}}
+  """
+  @spec import_mnesia(:running | Path.t(), keyword) ::
+          {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def import_mnesia(source, options \\ []), do: Remnesia.Transfer.Import.run(source, options)
+
+  @doc """
+  Writes all tables, as they are at one moment, to a file that `:mnesia.restore/2` and `:mnesia.install_fallback/1` take.
+  Writers wait until it is written.
+
+  The option `:progress` is a function that gets a line of text now and then.
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:not_in_mnesia, :duplicate_bag, tables}` as Mnesia has no such
+  tables, or the reason of a file that cannot be written.
+  """
+  @spec export_mnesia(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def export_mnesia(path, options \\ []), do: Remnesia.Transfer.Export.run(path, options)
 end

@@ -6,21 +6,19 @@ defmodule Remnesia.ConsumerTest do
 
   use ExUnit.Case, async: false
 
+  import Remnesia.OtherProject
+
   @moduletag :consumer
   @moduletag timeout: 300_000
 
-  @root File.cwd!()
-  # Its name ends with a hash of its content.
-  @native "priv/native/remnesia_nif-*.so"
+  @native native()
 
   setup_all do
     tmp = Path.join(System.tmp_dir!(), "remnesia_consumer_#{System.pid()}")
     on_exit(fn -> File.rm_rf!(tmp) end)
     File.rm_rf!(tmp)
 
-    # The library as this project has built it, also when it came from REMNESIA_NIF_PATH itself.
-    [prebuilt] = Path.wildcard(Application.app_dir(:remnesia, @native))
-    %{tmp: tmp, prebuilt: prebuilt}
+    %{tmp: tmp, prebuilt: prebuilt()}
   end
 
   # Each test has its own library, app and calls, in a directory of its own.
@@ -30,7 +28,7 @@ defmodule Remnesia.ConsumerTest do
     app = Path.join(dir, "consumer")
 
     copy_package(library)
-    copy(Path.join(@root, "test/consumer_app"), app, ~w(mix.exs lib))
+    copy("test/consumer_app", app, ~w(mix.exs lib))
     %{dir: dir, library: library, app: app}
   end
 
@@ -181,42 +179,12 @@ defmodule Remnesia.ConsumerTest do
     end
   end
 
-  # --- The library and the app ---
-
-  defp copy_package(to) do
-    files = Mix.Project.config()[:package][:files] |> Enum.flat_map(&wildcard/1)
-    copy(@root, to, files)
-  end
-
-  defp wildcard(pattern) do
-    Path.join(@root, pattern)
-    |> Path.wildcard(match_dot: true)
-    |> Enum.map(&Path.relative_to(&1, @root))
-  end
-
-  defp copy(from, to, files) do
-    for file <- files do
-      File.mkdir_p!(Path.dirname(Path.join(to, file)))
-      File.cp_r!(Path.join(from, file), Path.join(to, file))
-    end
-  end
+  # --- The library and cargo ---
 
   # One second is what the manifest tells apart.
   defp touch(library, file) do
     path = Path.join(library, file)
     File.touch!(path, File.stat!(path, time: :posix).mtime + 2)
-  end
-
-  # --- Commands ---
-
-  defp mix(dir, args, env), do: command("mix", args, dir, env)
-
-  # Nothing of the run that this test belongs to may reach the other project.
-  @clean ~w(MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH MIX_EXS MIX_TARGET REMNESIA_NIF_PATH CARGO_BUILD_TARGET)
-
-  defp command(program, args, dir, env) do
-    env = Enum.map(@clean, &{&1, nil}) ++ [{"MIX_ENV", "prod"}] ++ env
-    System.cmd(program, args, cd: dir, env: Map.to_list(Map.new(env)), stderr_to_stdout: true)
   end
 
   # Writes its arguments down, and puts the library that is already built where cargo would put its own.

@@ -11,7 +11,7 @@ defmodule Remnesia.Application do
   @impl true
   def start(_type, _args) do
     with :ok <- load(), :ok <- start_database() do
-      Supervisor.start_link([], strategy: :one_for_one, name: Remnesia.Supervisor)
+      Supervisor.start_link([Remnesia.Events], strategy: :one_for_one, name: Remnesia.Supervisor)
     end
   end
 

@@ -9,7 +9,9 @@ defmodule Remnesia.Engine do
   # this module the one place that chooses; until then a call costs one jump.
 
   alias Remnesia.Engine.{Local, Reason, Report}
-  alias Remnesia.Engine.Local.{Dirty, Explain, Info, Match, Schema}
+  alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}
+  alias Remnesia.Engine.Local.{Info, Lock, Schema, Settings, Slot}
+  alias Remnesia.Events
 
   @type table :: atom
   @type lock :: :read | :write | :sticky_write
@@ -39,6 +41,7 @@ defmodule Remnesia.Engine do
   @callback next(table, term) :: term
   @callback prev(table, term) :: term
   @callback last_number(table) :: number | nil
+  @callback index_match_object(table, tuple, term, lock) :: [tuple]
   @callback lock_table(table, lock) :: :ok
   @callback lock_record(table, term, lock) :: :ok
   @callback lock_global(term, lock) :: :ok
@@ -63,6 +66,19 @@ defmodule Remnesia.Engine do
   def sync_transaction(fun, retries), do: transaction(fun, retries)
   def sync_transaction(fun, arguments, retries), do: transaction(fun, arguments, retries)
 
+  def transaction(fun, arguments, retries, access),
+    do: Local.transaction(fun, arguments, retries, access)
+
+  # --- other activities, and who is in which ---
+
+  def dirty_activity(kind, fun, arguments, access), do: Local.dirty(kind, fun, arguments, access)
+  def get_activity_id, do: Activity.get_id()
+  def put_activity_id(id), do: Activity.put_id(id)
+
+  # What an access module calls with the id and the store that it was given.
+  def in_activity(id, store, operation, arguments),
+    do: Activity.explicit(id, store, operation, arguments)
+
   def is_transaction, do: Local.is_transaction()
 
   @spec abort(term) :: no_return
@@ -79,10 +95,15 @@ defmodule Remnesia.Engine do
   def select(table, spec, lock), do: Local.select(table, spec, lock)
   def select(table, spec, limit, lock), do: Local.select(table, spec, limit, lock)
   def select(continuation), do: Local.select(continuation)
-  def index_read(table, value, position), do: Local.index_read(table, value, position)
+  def index_read(table, value, attribute), do: Local.index_read(table, value, attribute)
 
   def index_match_object(table, pattern, attribute, lock),
     do: Local.index_match_object(table, pattern, attribute, lock)
+
+  def fold(direction, fun, acc, table, lock), do: Fold.run(direction, fun, acc, table, lock)
+
+  def fold(id, store, direction, fun, acc, table, lock),
+    do: Fold.run(id, store, direction, fun, acc, table, lock)
 
   def select_in_order(table, spec, order, limit, offset, lock),
     do: Local.select_in_order(table, spec, order, limit, offset, lock)
@@ -96,6 +117,7 @@ defmodule Remnesia.Engine do
   def next(table, key), do: Local.next(table, key)
   def prev(table, key), do: Local.prev(table, key)
   def last_number(table), do: Local.last_number(table)
+  def lock(item, lock), do: Lock.lock(item, lock)
   def lock_table(table, lock), do: Local.lock_table(table, lock)
   def lock_record(table, key, lock), do: Local.lock_record(table, key, lock)
   def lock_global(term, lock), do: Local.lock_global(term, lock)
@@ -108,15 +130,24 @@ defmodule Remnesia.Engine do
   def dirty_delete_object(table, record), do: Dirty.delete_object(table, record)
   def dirty_update_counter(table, key, increment), do: Dirty.update_counter(table, key, increment)
   def dirty_select(table, spec), do: Dirty.select(table, spec)
-  def dirty_select(table, spec, limit), do: Dirty.select(table, spec, limit)
-  def dirty_select(continuation), do: Dirty.select(continuation)
-  def dirty_match_object(table, pattern), do: Match.dirty_match_object(table, pattern)
+  def dirty_match_object(table, pattern), do: Dirty.match_object(table, pattern)
 
   def dirty_index_match_object(table, pattern, attribute),
-    do: Match.dirty_index_match_object(table, pattern, attribute)
+    do: Dirty.index_match_object(table, pattern, attribute)
 
   def dirty_index_read(table, value, position), do: Dirty.index_read(table, value, position)
   def dirty_all_keys(table), do: Dirty.all_keys(table)
+  def dirty_first(table), do: Dirty.first(table)
+  def dirty_last(table), do: Dirty.last(table)
+  def dirty_next(table, key), do: Dirty.next(table, key)
+  def dirty_prev(table, key), do: Dirty.prev(table, key)
+  def dirty_slot(table, slot), do: Slot.read(table, slot)
+
+  # --- events ---
+
+  def subscribe(what), do: Events.subscribe(self(), what)
+  def unsubscribe(what), do: Events.unsubscribe(self(), what)
+  def report_event(event), do: Events.report({:mnesia_user, event})
 
   # --- what a search does; with or without a transaction ---
 
@@ -136,14 +167,56 @@ defmodule Remnesia.Engine do
   def change_table_copy_type(table, node, type),
     do: Schema.change_table_copy_type(table, node, type)
 
+  def transform_table(table, fun, attributes), do: Change.transform(table, fun, attributes)
+
+  def transform_table(table, fun, attributes, record_name),
+    do: Change.transform(table, fun, attributes, record_name)
+
+  def add_table_index(table, attributes, options \\ []),
+    do: Change.add_index(table, attributes, options)
+
+  def del_table_index(table, attributes), do: Change.del_index(table, attributes)
+  def change_table_access_mode(table, mode), do: Change.access_mode(table, mode)
+  def change_table_load_order(table, order), do: Change.load_order(table, order)
+  def change_table_majority(table, majority), do: Change.majority(table, majority)
+  def read_table_property(table, key), do: Change.read_property(table, key)
+  def write_table_property(table, property), do: Change.write_property(table, property)
+  def delete_table_property(table, key), do: Change.delete_property(table, key)
+  def change_table_frag(table, change), do: Change.fragments(table, change)
+  def dump_tables(tables), do: Change.dump_tables(tables)
+  def force_load_table(table), do: Change.force_load(table)
+  def set_master_nodes(nodes), do: Change.master_nodes(nodes)
+  def set_master_nodes(table, nodes), do: Change.master_nodes(table, nodes)
+
   def wait_for_tables(tables, timeout), do: Schema.wait_for_tables(tables, timeout)
   def create_schema(nodes), do: Schema.create_schema(nodes)
   def delete_schema(nodes), do: Schema.delete_schema(nodes)
   def change_config(key, value), do: Schema.change_config(key, value)
 
+  # --- the system ---
+
+  def start(settings, start), do: Settings.start(settings, start)
+  def kill, do: Settings.kill()
+  def set_debug_level(level), do: Settings.debug(level)
+
+  def modules do
+    {:ok, modules} = :application.get_key(:remnesia, :modules)
+    modules
+  end
+
   # --- information ---
 
   def table_info(table, item), do: Info.table(table, item)
+
+  @doc "What `create_table` made of its options, or nil."
+  @spec definition(table) :: Remnesia.Engine.Cstruct.t() | nil
+  def definition(table) do
+    case Remnesia.Native.table_props(table) do
+      {:ok, cstruct} -> cstruct
+      :error -> nil
+    end
+  end
+
   def system_info(item), do: Info.system(item)
   def info, do: Report.info()
   def schema, do: Report.schema()

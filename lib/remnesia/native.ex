@@ -74,6 +74,8 @@ defmodule Remnesia.Native do
   def table_create(_name, _type, _arity, _record_name, _index, _props), do: stub()
   def table_delete(_txn, _name), do: stub()
   def table_clear(_txn, _name), do: stub()
+  def index_add(_txn, _name, _positions, _unique, _props), do: stub()
+  def index_drop(_txn, _name, _positions, _props), do: stub()
   def table_props(_name), do: stub()
   def table_put_props(_name, _props), do: stub()
   def table_access(_name, _mode), do: stub()
@@ -99,7 +101,7 @@ defmodule Remnesia.Native do
   def write(_ctx, _name, _record, _kind), do: stub()
   def delete(_ctx, _name, _key), do: stub()
   def delete_object(_ctx, _name, _record), do: stub()
-  def update_counter(_name, _key, _incr), do: stub()
+  def update_counter(_ctx, _name, _key, _incr), do: stub()
 
   def index_read(_ctx, _name, _value, _position), do: stub()
   def select(_ctx, _name, _spec, _kind, _limit), do: stub()
@@ -114,6 +116,17 @@ defmodule Remnesia.Native do
   def next(_ctx, _name, _key), do: stub()
   def prev(_ctx, _name, _key), do: stub()
   def last_number(_ctx, _name), do: stub()
+
+  def watch(_name, _on), do: stub()
+  def txn_publish(_txn), do: stub()
+  def txn_join(_txn), do: stub()
+  def txn_untouched(_txn, _name), do: stub()
+  def txn_written_keys(_txn, _name), do: stub()
+
+  def shadow_create(_txn, _name, _type, _arity, _record_name, _index), do: stub()
+  def shadow_write(_name, _record), do: stub()
+  def shadow_swap(_txn, _name, _props), do: stub()
+  def shadow_drop(_name), do: stub()
 
   # For tests: locks in the whole database, and what the term border makes of a term.
   def lock_count, do: stub()

@@ -41,8 +41,9 @@ defmodule Remnesia.MailboxTest do
       me = self()
 
       median(100, fn ->
-        holder = spawn_link(fn -> atomic(fn -> hold(table, me) end) end)
-        wait_for_flag(holder)
+        held = :counters.new(1, [])
+        spawn_link(fn -> atomic(fn -> hold(table, me, held) end) end)
+        until(fn -> :counters.get(held, 1) > 0 end)
         atomic(fn -> value(table, 1, :write) end)
       end)
     end
@@ -51,9 +52,9 @@ defmodule Remnesia.MailboxTest do
     assert_clean(table)
   end
 
-  defp hold(table, waiter) do
+  defp hold(table, waiter, held) do
     value(table, 1, :write)
-    Process.register(self(), :stress_holder)
+    :counters.add(held, 1, 1)
     until_waiting(waiter)
   end
 
@@ -62,10 +63,6 @@ defmodule Remnesia.MailboxTest do
       {:current_function, {Remnesia.Engine.Local.Wait, :lock, 1}} -> :ok
       _other -> :erlang.yield() && until_waiting(pid)
     end
-  end
-
-  defp wait_for_flag(pid) do
-    if Process.whereis(:stress_holder) != pid, do: :erlang.yield() && wait_for_flag(pid)
   end
 
   test "waiting for a large commit", %{table: table} do

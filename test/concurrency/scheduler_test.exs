@@ -6,14 +6,23 @@ defmodule Remnesia.SchedulerTest do
 
   @loose 100_000
 
-  @tag timeout: 120_000
-  test "no long work holds up another process" do
-    measure(200_000)
-  end
+  # What is too long once may be another program's doing; what is too long each time is ours.
+  @attempts 3
+
+  @tag timeout: 300_000
+  test "no long work holds up another process", do: within_bounds(200_000, @attempts)
 
   @tag :long
   @tag timeout: 600_000
-  test "nor with 1,000,000 records", do: measure(1_000_000)
+  test "nor with 1,000,000 records", do: within_bounds(1_000_000, @attempts)
+
+  defp within_bounds(records, attempts) do
+    late = measure(records)
+
+    if late != [] and attempts > 1,
+      do: within_bounds(records, attempts - 1),
+      else: assert(late == [])
+  end
 
   defp measure(records) do
     ebin = Path.join([Mix.Project.build_path(), "lib", "remnesia", "ebin"])
@@ -40,9 +49,10 @@ defmodule Remnesia.SchedulerTest do
             "    #{String.pad_trailing(name, 52)} #{p50} #{p99} #{max} #{inspect(held[name], limit: 2)}"
           )
 
-    for {name, _p50, _p99, max} <- delays do
-      assert {name, max} < {name, @loose}
-      refute Enum.any?(held[name], &(&1 =~ "Remnesia.Native.")), inspect({name, held[name]})
-    end
+    # What held others up for too long, and functions of ours that were seen doing it.
+    for {name, _p50, _p99, max} <- delays,
+        ours = Enum.filter(held[name], &(&1 =~ "Remnesia.Native.")),
+        max >= @loose or ours != [],
+        do: {name, max, ours}
   end
 end

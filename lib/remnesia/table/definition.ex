@@ -8,6 +8,10 @@ defmodule Remnesia.Table.Definition do
 
   @type options :: %{memento: keyword, mnesia: keyword}
 
+  # A table of either name is a table: this source is compiled to Memento as well (compat/memento), which must not change
+  # these two.
+  @metas [:"Elixir.Remnesia.Table", :"Elixir.Memento.Table"]
+
   @own_options [:autoincrement]
   @types [:set, :ordered_set, :bag, :duplicate_bag]
 
@@ -67,8 +71,11 @@ defmodule Remnesia.Table.Definition do
       not atoms?(attributes) ->
         Remnesia.Error.raise("Invalid attributes specified")
 
-      not atoms?(Keyword.get(options, :index, [])) ->
+      not indexes?(Keyword.get(options, :index, [])) ->
         Remnesia.Error.raise("Invalid index list specified")
+
+      not indexes?(Keyword.get(options, :unique, [])) ->
+        Remnesia.Error.raise("Invalid unique list specified")
 
       not is_boolean(Keyword.get(options, :autoincrement, false)) ->
         Remnesia.Error.raise("Invalid autoincrement parameter specified")
@@ -83,6 +90,10 @@ defmodule Remnesia.Table.Definition do
 
   defp atoms?(list), do: is_list(list) and Enum.all?(list, &is_atom/1)
 
+  # An attribute, or several for one index.
+  defp indexes?(list),
+    do: is_list(list) and Enum.all?(list, &(is_atom(&1) or (&1 != [] and atoms?(&1))))
+
   @doc "True if the definition says `autoincrement: true`."
   @spec has_autoincrement?(module) :: boolean
   def has_autoincrement?(table),
@@ -91,7 +102,8 @@ defmodule Remnesia.Table.Definition do
   @doc "Raises unless the module is a table."
   @spec validate_table!(module) :: :ok | no_return
   def validate_table!(module) do
-    %{meta: Remnesia.Table} = module.__info__()
+    %{meta: meta} = module.__info__()
+    true = meta in @metas
     :ok
   rescue
     _not_a_table -> Remnesia.Error.raise("#{inspect(module)} is not a Remnesia Table")

@@ -4,17 +4,24 @@
 
 use crate::reaper;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Definition, Key, Table};
+use crate::table::{BagStep, Change, Definition, Key, Nowhere, Table};
 use crate::term::{Attached, Record};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// No operation outside transactions looks at a table for longer than this after it found it.
+const LOOKED_UP: std::time::Duration = std::time::Duration::from_millis(20);
+
 pub struct Db {
     running: AtomicBool,
     tables: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
+    /// Tables that are being built to take the place of those of the same name.
+    shadows: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
     next_id: AtomicU64,
+    /// Somebody is to be told of every transaction that commits.
+    watched: AtomicBool,
     pub locks: RecordLocks,
 }
 
@@ -23,6 +30,8 @@ impl Default for Db {
         Db {
             running: AtomicBool::new(false),
             tables: RwLock::default(),
+            shadows: RwLock::default(),
+            watched: AtomicBool::new(false),
             // 0 stands for names that belong to no table.
             next_id: AtomicU64::new(1),
             locks: RecordLocks::default(),
@@ -47,7 +56,8 @@ impl Db {
             self.clear(open);
         }
         self.locks.dismiss(wakes);
-        reaper::drop_later(tables);
+        self.set_watched(false);
+        reaper::drop_later((tables, std::mem::take(&mut *self.shadows.write())));
         was
     }
 
@@ -88,6 +98,49 @@ impl Db {
         true
     }
 
+    /// Is somebody to be told of every transaction?
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Begins a table that is to take the place of one; a former attempt is dropped.
+    pub fn create_shadow(&self, open: &OpenTable, definition: Definition) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let shadow = OpenTable::new(open.name.clone(), open.name_beside.clone(), Table::new(id, definition));
+        let former = self.shadows.write().insert(open.name.clone(), Arc::new(shadow));
+        reaper::drop_later(former);
+    }
+
+    pub fn shadow(&self, name: &[u8]) -> Option<Arc<OpenTable>> {
+        self.shadows.read().get(name).cloned()
+    }
+
+    pub fn drop_shadow(&self, name: &[u8]) {
+        let former = self.shadows.write().remove(name);
+        reaper::drop_later(former);
+    }
+
+    /// Puts the shadow in the place of a table that the caller's transaction holds exclusively; false if there is none.
+    pub fn swap_in(&self, open: &Arc<OpenTable>) -> bool {
+        let Some(shadow) = self.shadows.write().remove(&open.name) else { return false };
+        shadow.take_mode(open);
+        open.set_replaced();
+        self.tables.write().insert(open.name.clone(), shadow);
+        open.set_dropped();
+        // Whoever looked the old one up a moment ago still finds its rows there.
+        let open = open.clone();
+        reaper::run(move || {
+            std::thread::sleep(LOOKED_UP);
+            drop(open.table.clear(&mut Nowhere));
+        });
+        true
+    }
+
     /// Takes a table out. The caller's transaction holds it exclusively.
     pub fn drop_table(&self, open: &OpenTable) {
         open.set_dropped();
@@ -101,7 +154,7 @@ impl Db {
 
     /// Empties a table.
     pub fn clear(&self, open: &OpenTable) {
-        reaper::drop_later(open.table.clear());
+        reaper::drop_later(open.table.clear(&mut Nowhere));
     }
 
     /// Writes one record.
@@ -132,13 +185,20 @@ impl Db {
     #[inline]
     pub fn update(&self, open: &OpenTable, key: &Key, decide: impl FnOnce(&[Record]) -> Option<Change>) -> Result<(), Stop> {
         let mut stop = None;
-        open.table.update(key, |rows| {
+        open.table.update(key, &mut Nowhere, |rows| {
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);
                 return None;
             }
-            decide(rows)
+            let change = decide(rows)?;
+            if open.table.indexes.any_unique() {
+                if let Err(violation) = open.table.claim_one(key, rows, &change) {
+                    stop = Some(Stop::NotUnique(violation.index));
+                    return None;
+                }
+            }
+            Some(change)
         });
         stop.map_or(Ok(()), Err)
     }

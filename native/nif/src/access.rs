@@ -1,6 +1,7 @@
 //! Reading and writing by key.
 
 use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::index::dirty_refusal;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
 use crate::{atoms, nif};
@@ -8,7 +9,7 @@ use remnesia_engine::db;
 use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
 use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
-use remnesia_engine::txn::{OpenTable, Stop};
+use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 
 /// Living terms of a search key, as the engine wants them.
 pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
@@ -67,6 +68,9 @@ nif!(
         let kind = call.kind(*kind)?;
         with_txn(call, *ctx, |txn| {
             let table = scratch.table_in(call, txn, *table)?;
+            if kind == LockKind::Write {
+                writable(txn.open(table))?;
+            }
             let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
@@ -78,7 +82,7 @@ nif!(
 
 /// Encodes a record of a table.
 #[inline]
-fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
+pub fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
     encoder.begin(call.limit());
     let key = |flat: &[u8]| open.table.prefetch_flat(flat);
     encoder.record(call.env, term, open.table.definition.arity, record_name(open), key).map_err(|error| match error {
@@ -89,12 +93,46 @@ fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -
 
 /// Refuses to change a table that is read-only, before anything else is looked at.
 #[inline]
-fn writable(open: &OpenTable) -> Result<(), Fail> {
-    if open.is_read_only() {
-        Err(Fail::Stop(Stop::ReadOnly))
-    } else {
+pub fn writable(open: &OpenTable) -> Result<(), Fail> {
+    if open.is_plain() || !open.is_read_only() {
         Ok(())
+    } else {
+        Err(Fail::Stop(Stop::ReadOnly))
     }
+}
+
+/// Refuses a table that is being rebuilt: nobody knows yet what a record of it will have to look like.
+#[inline]
+fn settled(open: &OpenTable) -> Result<(), Fail> {
+    if open.is_plain() || !open.is_frozen() {
+        Ok(())
+    } else {
+        Err(Fail::Stop(Stop::Frozen))
+    }
+}
+
+/// The same outside transactions, where a change that somebody is to be told of is made by [`atoms::watched`] callers only.
+#[inline]
+fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
+    if open.is_plain() {
+        return Ok(());
+    }
+    writable(open)?;
+    if open.is_watched() && ctx != atoms::watched() {
+        return Err(Fail::Stop(Stop::Watched));
+    }
+    Ok(())
+}
+
+/// What a change within a transaction answers: the caller keeps account of those that somebody is to be told of.
+#[inline]
+fn changed(txn: &mut Txn, table: TableRef) -> RawTerm {
+    let open = txn.open(table);
+    if open.is_plain() || !open.is_watched() {
+        return atoms::ok();
+    }
+    txn.mark_watched();
+    atoms::watched()
 }
 
 /// A call that takes a record: `dirty` outside transactions, `transactional` inside.
@@ -109,8 +147,13 @@ fn with_record(
         if no_txn(ctx) {
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
-            writable(open)?;
+            settled(open)?;
             let record = record(call, encoder, term, open)?;
+            writable_now(open, ctx)?;
+            if open.table.indexes.any_unique() {
+                let done = dirty(&DB, open, record.clone());
+                return done.map(|()| atoms::ok()).map_err(|stop| dirty_refusal(call, stop, open, table, &record));
+            }
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
         }
@@ -119,7 +162,7 @@ fn with_record(
             writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
             transactional(txn, table, record)?;
-            Ok(atoms::ok())
+            Ok(changed(txn, table))
         })
     })
 }
@@ -140,7 +183,8 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
     if no_txn(*ctx) {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        writable(open)?;
+        settled(open)?;
+        writable_now(open, *ctx)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(atoms::ok());
@@ -150,17 +194,18 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
         txn.delete(&DB, table, key)?;
-        Ok(atoms::ok())
+        Ok(changed(txn, table))
     })
 }));
 
 nif!(
     /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a value that is no integer counts as 0.
     update_counter,
-    |call, [table, key_term, increment]| with_scratch(|scratch| {
+    |call, [ctx, table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        writable(open)?;
+        settled(open)?;
+        writable_now(open, *ctx)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];
@@ -176,8 +221,8 @@ nif!(
         let attached = encoder.attached();
         let key = open.table.key(encoder.bytes(), encoder.writer.negative_zero, attached.as_deref());
         let (flat, negative_zero) = (encoder.bytes().to_vec(), encoder.writer.negative_zero);
-        let mut value = 0;
-        DB.update(open, &key, |rows| {
+        let (mut value, mut written) = (0, None);
+        let done = DB.update(open, &key, |rows| {
             let before = rows.first().map(|r| read_term(r.field(1)).0);
             value = match before {
                 Some(Term::Int(i)) => i.saturating_add(by).max(0),
@@ -191,9 +236,15 @@ nif!(
             let mut writer = Writer { buf: key, ..Writer::default() };
             let start = writer.len() as u32;
             writer.int(value);
-            Some(Change::Put(Record::build(&[0, start], &writer.buf, negative_zero, attached)))
-        })?;
-        Ok(call.int(value))
+            let record = Record::build(&[0, start], &writer.buf, negative_zero, attached);
+            written = open.table.indexes.any_unique().then(|| record.clone());
+            Some(Change::Put(record))
+        });
+        match (done, written) {
+            (Ok(()), _) => Ok(call.int(value)),
+            (Err(stop), Some(record)) => Err(dirty_refusal(call, stop, open, *table, &record)),
+            (Err(stop), None) => Err(stop.into()),
+        }
     })
 );
 

@@ -2,8 +2,8 @@
 //!
 //! Each thread keeps a few, by table and bytes, and of those the last as terms: to compare two terms takes a fraction of the time that it takes
 //! to write one as bytes. Atoms and local pids are the VM's words in these bytes, good for the life of the VM;
-//! a spec with living terms beside its bytes is not kept, or it would keep them. What a spec leads to in a table depends on the type
-//! and the indexes, which a table has for life; its number is never used again.
+//! a spec with living terms beside its bytes is not kept, or it would keep them. What a spec leads to in a table depends on the type,
+//! which a table has for life (its number is never used again), and on the indexes, which are known by their generation.
 
 use crate::term::{Env, RawTerm};
 use remnesia_engine::matchspec::Program;
@@ -47,6 +47,7 @@ impl Compiled {
 
 struct Entry {
     table: u64,
+    generation: u64,
     spec: Box<[u8]>,
     compiled: Arc<Compiled>,
 }
@@ -59,21 +60,23 @@ fn place(table: u64, spec: &[u8]) -> usize {
     ((hash(spec) ^ table) % KEPT as u64) as usize
 }
 
-pub fn find(table: u64, spec: &[u8]) -> Option<Arc<Compiled>> {
+pub fn find(table: &Table, spec: &[u8]) -> Option<Arc<Compiled>> {
     if spec.len() > MAX_BYTES {
         return None;
     }
     CACHE.with_borrow(|cache| {
-        let entry = cache[place(table, spec)].as_ref()?;
-        (entry.table == table && *entry.spec == *spec).then(|| entry.compiled.clone())
+        let entry = cache[place(table.id, spec)].as_ref()?;
+        let same = entry.table == table.id && entry.generation == table.indexes.generation() && *entry.spec == *spec;
+        same.then(|| entry.compiled.clone())
     })
 }
 
-pub fn keep(table: u64, spec: &[u8], compiled: &Arc<Compiled>) {
+/// `generation`: of the indexes before it was compiled.
+pub fn keep(table: u64, generation: u64, spec: &[u8], compiled: &Arc<Compiled>) {
     if spec.len() > MAX_BYTES || compiled.program.attached().is_some() {
         return;
     }
-    let entry = Entry { table, spec: spec.into(), compiled: compiled.clone() };
+    let entry = Entry { table, generation, spec: spec.into(), compiled: compiled.clone() };
     // What is pushed out is dropped after the borrow.
     let _old = CACHE.with_borrow_mut(|cache| cache[place(table, spec)].replace(entry));
 }
@@ -86,6 +89,7 @@ const ADMITTED: u32 = 8;
 /// A copy of a spec in an environment of its own.
 struct Copy {
     table: u64,
+    generation: u64,
     env: Env,
     spec: RawTerm,
     compiled: Arc<Compiled>,
@@ -111,10 +115,13 @@ thread_local! {
 
 /// A spec that was used before, by the term.
 #[inline]
-pub fn recent(table: u64, spec: RawTerm) -> Option<Arc<Compiled>> {
+pub fn recent(table: &Table, spec: RawTerm) -> Option<Arc<Compiled>> {
+    let (id, generation) = (table.id, table.indexes.generation());
     LAST.with_borrow(|last| {
         // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
-        let same = |copy: &&Copy| copy.table == table && unsafe { enif_is_identical(copy.spec, spec) } != 0;
+        let same = |copy: &&Copy| {
+            copy.table == id && copy.generation == generation && unsafe { enif_is_identical(copy.spec, spec) } != 0
+        };
         last.copies.iter().flatten().find(same).map(|copy| copy.compiled.clone())
     })
 }
@@ -130,7 +137,7 @@ fn may_be_kept(bytes: &[u8]) -> bool {
 const HEAP_BINARY: u8 = 64;
 
 /// Keeps a spec that was found by its bytes as a term too.
-pub fn remember(table: u64, spec: RawTerm, bytes: &[u8], compiled: &Arc<Compiled>) {
+pub fn remember(table: u64, generation: u64, spec: RawTerm, bytes: &[u8], compiled: &Arc<Compiled>) {
     let due = LAST.with_borrow_mut(|last| {
         last.misses = last.misses.wrapping_add(1);
         last.misses % ADMITTED == 0
@@ -143,7 +150,7 @@ pub fn remember(table: u64, spec: RawTerm, bytes: &[u8], compiled: &Arc<Compiled
         let env = enif_alloc_env();
         (env, enif_make_copy(env, spec))
     };
-    let copy = Copy { table, env, spec, compiled: compiled.clone() };
+    let copy = Copy { table, generation, env, spec, compiled: compiled.clone() };
     let _old = LAST.with_borrow_mut(|last| {
         last.next = (last.next + 1) % RECENT;
         last.copies[last.next].replace(copy)

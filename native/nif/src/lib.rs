@@ -7,13 +7,16 @@ mod atoms;
 mod border;
 mod compiled;
 mod explain;
+mod index;
 mod keys;
 mod schema;
 mod select;
 mod session;
+mod shadow;
 mod term;
 mod testing;
 mod txn;
+mod watch;
 
 use rustler::sys::*;
 use std::ffi::{c_int, c_uint, c_void, CStr};
@@ -32,7 +35,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<54> = Functions([
+static FUNCTIONS: Functions<65> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -40,6 +43,8 @@ static FUNCTIONS: Functions<54> = Functions([
     nif(c"table_create", 6, schema::table_create),
     nif(c"table_delete", 2, schema::table_delete),
     nif(c"table_clear", 2, schema::table_clear),
+    nif(c"index_add", 5, index::index_add),
+    nif(c"index_drop", 4, index::index_drop),
     nif(c"table_props", 1, schema::table_props),
     nif(c"table_put_props", 2, schema::table_put_props),
     nif(c"table_access", 2, schema::table_access),
@@ -63,7 +68,7 @@ static FUNCTIONS: Functions<54> = Functions([
     nif(c"write", 4, access::write),
     nif(c"delete", 3, access::delete),
     nif(c"delete_object", 3, access::delete_object),
-    nif(c"update_counter", 3, access::update_counter),
+    nif(c"update_counter", 4, access::update_counter),
     nif(c"index_read", 4, select::index_read),
     nif(c"select", 5, select::select),
     nif(c"select_in_order", 7, select::select_in_order),
@@ -77,6 +82,15 @@ static FUNCTIONS: Functions<54> = Functions([
     nif(c"next", 3, keys::next),
     nif(c"prev", 3, keys::prev),
     nif(c"last_number", 2, keys::last_number),
+    nif(c"watch", 2, watch::watch),
+    nif(c"txn_publish", 1, watch::txn_publish),
+    nif(c"txn_join", 1, watch::txn_join),
+    nif(c"txn_untouched", 2, watch::txn_untouched),
+    nif(c"txn_written_keys", 2, watch::txn_written_keys),
+    nif(c"shadow_create", 6, shadow::shadow_create),
+    nif(c"shadow_write", 2, shadow::shadow_write),
+    nif(c"shadow_swap", 3, shadow::shadow_swap),
+    nif(c"shadow_drop", 1, shadow::shadow_drop),
     nif(c"test_encode", 1, testing::encode),
     nif(c"test_roundtrip", 1, testing::roundtrip),
     nif(c"test_compare", 2, testing::compare),

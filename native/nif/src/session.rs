@@ -14,9 +14,11 @@ use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// What a handle refers to. Only its owner uses it; the lock is for the moment the owner dies.
+/// What a handle refers to. Only its owner and its guests use it; the lock is for them, and for the moment the owner dies.
 pub struct Session {
     owner: RawTerm,
+    /// Processes that take part in the owner's transaction of this number, as the cursor of a query does.
+    guests: Mutex<Vec<(RawTerm, u64)>>,
     txn: Mutex<Txn>,
 }
 
@@ -84,7 +86,7 @@ pub fn pid_term(env: Env, pid: ErlNifPid) -> RawTerm {
 /// A new handle for the calling process, watched until it dies.
 pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
     let owner = caller(call.env).ok_or(Fail::BadArg)?;
-    let session = Session { owner: pid_term(call.env, owner), txn: Mutex::new(Txn::default()) };
+    let session = Session { owner: pid_term(call.env, owner), guests: Mutex::default(), txn: Mutex::new(Txn::default()) };
     let (term, object) = resource(call.env, &SESSION, session);
     // SAFETY: the object is alive through `term`.
     let watched = unsafe { enif_monitor_process(call.env, object.cast(), &owner, std::ptr::null_mut()) };
@@ -95,14 +97,33 @@ pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
     }
 }
 
+impl Session {
+    #[cold]
+    fn is_guest(&self, pid: Option<RawTerm>, txn: &Txn) -> bool {
+        txn.depth() > 0 && self.guests.lock().iter().any(|(guest, serial)| Some(*guest) == pid && *serial == txn.serial())
+    }
+}
+
+/// Lets the calling process take part in the transaction of another, until that ends; false if it has none.
+pub fn join(call: &Call, handle: RawTerm) -> Result<bool, Fail> {
+    let session: &Session = get(call.env, handle, &SESSION)?;
+    let guest = caller(call.env).map(|pid| pid_term(call.env, pid)).ok_or(Fail::BadArg)?;
+    let txn = session.txn.lock();
+    let mut guests = session.guests.lock();
+    guests.retain(|(_, serial)| *serial == txn.serial());
+    guests.push((guest, txn.serial()));
+    Ok(txn.depth() > 0)
+}
+
 /// Runs `f` on the caller's transaction; wakes whom it woke. A panic ends the transaction, so that no lock stays.
 #[inline]
 pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Result<R, Fail>) -> Result<R, Fail> {
     let session: &Session = get(call.env, handle, &SESSION)?;
-    if caller(call.env).map(|pid| pid_term(call.env, pid)) != Some(session.owner) {
+    let pid = caller(call.env).map(|pid| pid_term(call.env, pid));
+    let mut txn = session.txn.lock();
+    if pid != Some(session.owner) && !session.is_guest(pid, &txn) {
         return Err(Fail::BadArg);
     }
-    let mut txn = session.txn.lock();
     let answer = catch_unwind(AssertUnwindSafe(|| f(&mut txn)));
     if answer.is_err() {
         txn.lose(&DB);
@@ -238,5 +259,5 @@ pub fn fire(env: Env, wakes: Wakes) {
 /// Is this the context of no transaction?
 #[inline]
 pub fn no_txn(ctx: RawTerm) -> bool {
-    ctx == atoms::nil()
+    ctx == atoms::nil() || ctx == atoms::watched()
 }

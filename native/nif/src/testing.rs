@@ -130,7 +130,7 @@ nif!(
         let name = flat(call, *table)?.bytes;
         let open = DB.sound(&name)?;
         let key = Key::exact(&name, false);
-        open.table.update(&key, |_| Some(remnesia_engine::table::Change::Put(bad_record())));
+        open.table.update(&key, &mut remnesia_engine::table::Nowhere, |_| Some(remnesia_engine::table::Change::Put(bad_record())));
         Ok(atoms::ok())
     }
 );

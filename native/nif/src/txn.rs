@@ -1,9 +1,11 @@
 //! Beginning, ending and waiting of transactions; explicit locks.
 
+use crate::access::writable;
 use crate::border::{name, table_name, with_scratch, Fail, DB};
+use crate::index::not_unique;
 use crate::session::{is_foreign, new_session, waker, with_txn};
 use crate::{atoms, nif};
-use remnesia_engine::txn::{Stop, Waited};
+use remnesia_engine::txn::{LockKind, Stop, Waited};
 
 /// Above this many locks and changes, at 100 to 200 ns each, the end of a transaction is no work for a normal scheduler. Moving
 /// to a dirty one costs more than 10 us, so a commit of some hundred writes had better stay.
@@ -27,8 +29,14 @@ nif!(
     txn_commit,
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > HEAVY)?;
-        match (txn.commit(&DB), txn.blamed()) {
-            (Ok(()), _) => Ok(atoms::ok()),
+        let watched = txn.is_watched() || (DB.is_watched() && txn.has_changes());
+        let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
+        match (commit, txn.blamed()) {
+            (Ok(()), _) => Ok(if watched { atoms::watched() } else { atoms::ok() }),
+            (Err(Stop::NotUnique(_)), Some(open)) => Err(match txn.violation() {
+                Some(violation) => not_unique(call, table_name(call, &open), &violation.fields, &violation.record),
+                None => Fail::BadArg,
+            }),
             (Err(stop), Some(open)) if DB.is_running() => {
                 let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
                 Err(Fail::Reason(call.tuple(&[what, table_name(call, &open)])))
@@ -85,6 +93,9 @@ nif!(lock_table, |call, [handle, table, kind]| {
     let kind = call.kind(*kind)?;
     with_txn(call, *handle, |txn| {
         let table = txn.table(&DB, &name)?;
+        if kind == LockKind::Write {
+            writable(txn.open(table))?;
+        }
         txn.lock_table(table, kind)?;
         Ok(atoms::ok())
     })
@@ -95,6 +106,9 @@ nif!(lock_record, |call, [handle, table, key, kind]| with_scratch(|scratch| {
     let kind = call.kind(*kind)?;
     with_txn(call, *handle, |txn| {
         let table = txn.table(&DB, &name)?;
+        if kind == LockKind::Write {
+            writable(txn.open(table))?;
+        }
         let key = crate::access::key(call, &mut scratch.encoder, *key, txn.rows_of(table))?;
         txn.lock_record(&DB, table, key.hash, kind)?;
         Ok(atoms::ok())

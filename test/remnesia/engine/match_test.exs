@@ -157,19 +157,4 @@ defmodule Remnesia.Engine.MatchTest do
                with({:aborted, r} <- outcome(stock), do: {:exit, {:aborted, r}})
     end
   end
-
-  test "a dirty select in chunks visits every record once" do
-    for {table, type} <- @tables, limit <- [1, 3, 100] do
-      spec = [{{table, :_, :_, :_}, [], [:"$_"]}]
-      chunks = chunks(Engine.dirty_select(table, spec, limit))
-      assert Enum.all?(chunks, &(length(&1) <= limit))
-      all = Enum.concat(chunks)
-      expected = :mnesia.dirty_select(table, spec)
-      if type == :ordered_set, do: assert(all == expected)
-      assert Enum.sort(all) == Enum.sort(expected)
-    end
-  end
-
-  defp chunks(:"$end_of_table"), do: []
-  defp chunks({list, continuation}), do: [list | chunks(Engine.dirty_select(continuation))]
 end

@@ -257,21 +257,11 @@ defmodule Remnesia.Query.BadInputTest do
            |> length() == 2001
   end
 
-  test "tables, locks, limits and continuations that are none" do
+  test "tables, orders and limits that are none" do
     spec = where(true)
 
     for table <- [:no_such_table, "x", 1, {:a}] do
       assert {:exit, {:aborted, _}} = Example.exit_of(fn -> Engine.dirty_select(table, spec) end)
-    end
-
-    for limit <- [0, -1, :x, 1.5] do
-      assert {:exit, {:aborted, {:badarg, User, ^spec, ^limit}}} =
-               Example.exit_of(fn -> Engine.dirty_select(User, spec, limit) end)
-    end
-
-    for continuation <- [:x, {:mnesia_select, 1}, nil] do
-      assert {:exit, {:aborted, {:badarg, ^continuation}}} =
-               Example.exit_of(fn -> Engine.dirty_select(continuation) end)
     end
 
     for {order, limit, offset} <- [

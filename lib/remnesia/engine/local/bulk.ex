@@ -17,14 +17,14 @@ defmodule Remnesia.Engine.Local.Bulk do
   @spec select_in_order(term, list, [integer], non_neg_integer, non_neg_integer, :read | :write) ::
           [term]
   def select_in_order(table, spec, order, limit, offset, kind) do
-    arguments = [inside!(), table, spec, kind, order, limit, offset]
+    arguments = [context(), table, spec, kind, order, limit, offset]
     Scan.all(apply(Native, :select_in_order, arguments), :select_in_order, arguments)
   end
 
   @doc "How many records match."
   @spec count(term, list, :read | :write) :: non_neg_integer
   def count(table, spec, kind) do
-    arguments = [inside!(), table, spec, kind]
+    arguments = [context(), table, spec, kind]
 
     [{_visited, matched}] =
       Scan.all(apply(Native, :select_count, arguments), :select_count, arguments)
@@ -35,27 +35,24 @@ defmodule Remnesia.Engine.Local.Bulk do
   @doc "Deletes the records that match; `head` and `guards` are of one clause whose first variable is the key."
   @spec delete_all(term, list) :: non_neg_integer
   def delete_all(table, [{head, guards, _body}]) do
-    txn = inside!()
-
     if bag?(table) do
       records = Local.select(table, [{head, guards, [:"$_"]}], :write)
-      each(records, &change(:delete_object, [txn, table, &1]))
+      each(records, &delete_object(table, &1))
     else
       keys = Local.select(table, [{head, guards, [elem(head, 1)]}], :write)
-      each(keys, &change(:delete, [txn, table, &1]))
+      each(keys, &Local.delete(table, &1, :write))
     end
   end
 
   @doc "Writes what `fun` makes of the records that match. It must leave the key as it is."
   @spec update_all(term, list, (tuple -> tuple)) :: non_neg_integer
   def update_all(table, [{head, guards, _body}], fun) do
-    txn = inside!()
     found = Local.select(table, [{head, guards, [:"$_"]}], :write)
     changed = Enum.map(found, fun)
 
     # All go before the first comes: of two equal records of a bag one may be the new form of another.
-    if bag?(table), do: each(found, &change(:delete_object, [txn, table, &1]))
-    each(changed, &change(:write, [txn, table, &1, :write]))
+    if bag?(table), do: each(found, &delete_object(table, &1))
+    each(changed, &Local.write(table, &1, :write))
   end
 
   defp each(list, fun) do
@@ -63,10 +60,15 @@ defmodule Remnesia.Engine.Local.Bulk do
     length(list)
   end
 
-  defp change(operation, arguments) do
-    case apply(Native, operation, arguments) do
-      :ok -> :ok
-      signal -> Signal.settle(signal, operation, arguments)
+  # Not by Local, which refuses what could be taken for a pattern: these records have been found.
+  defp delete_object(table, record) do
+    case context() do
+      nil ->
+        Local.delete_object(table, record, :write)
+
+      txn ->
+        arguments = [txn, table, record]
+        Signal.settle(apply(Native, :delete_object, arguments), :delete_object, arguments)
     end
   end
 
@@ -77,10 +79,20 @@ defmodule Remnesia.Engine.Local.Bulk do
     end
   end
 
-  defp inside! do
+  # The process's transaction, or none within an activity that has none.
+  defp context do
     case current() do
-      :undefined -> Signal.no_transaction()
-      txn -> if Native.txn_depth(txn) > 0, do: txn, else: Signal.no_transaction()
+      txn when is_reference(txn) ->
+        if Native.txn_depth(txn) > 0, do: txn, else: Signal.no_transaction()
+
+      {_module, {:tid, _serial, _pid}, store, _txn} ->
+        elem(store, 1)
+
+      {_module, _id, _store, _txn} ->
+        nil
+
+      :undefined ->
+        Signal.no_transaction()
     end
   end
 end

@@ -4,17 +4,20 @@ defmodule Remnesia.Engine.Local.Dirty do
   # Access without a transaction: one NIF call, no lock, committed data only. A dirty function stays dirty inside a
   # transaction. What goes wrong leaves as an exit, in the shapes Mnesia gives to each.
 
-  alias Remnesia.Engine.Local.{Scan, Signal, Wait}
+  alias Remnesia.Engine.Local.{Index, Pattern, Scan, Signal, Wait, Watch}
   alias Remnesia.Native
+
+  # --- by key ---
 
   def read(table, key) do
     case Native.read(nil, table, key, :read) do
       records when is_list(records) -> records
-      {:"$error", _reason} = error -> refused(error, table, [table, key])
+      {:"$error", reason} -> refuse(table, [table, key], reason)
     end
   end
 
-  def write(table, record) when is_tuple(record) and tuple_size(record) > 2 do
+  def write(table, record)
+      when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     case Native.write(nil, table, record, :write) do
       :ok -> :ok
       signal -> settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
@@ -30,65 +33,147 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  def delete_object(table, record) when is_tuple(record) and tuple_size(record) > 2 do
-    settle(
-      Native.delete_object(nil, table, record),
-      :delete_object,
-      [nil, table, record],
-      elem(record, 1),
-      table
-    )
+  def delete_object(table, record)
+      when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
+    if Pattern.variable?(record), do: Signal.abort({:bad_type, table, record})
+    arguments = [nil, table, record]
+    key = elem(record, 1)
+
+    settle(apply(Native, :delete_object, arguments), :delete_object, arguments, key, {
+      table,
+      :where_to_commit
+    })
   end
 
   def delete_object(table, record), do: Signal.abort({:bad_type, table, record})
 
-  def update_counter(table, key, increment) when is_integer(increment) do
-    case Native.update_counter(table, key, increment) do
-      value when is_integer(value) -> value
-      signal -> settle(signal, :update_counter, [table, key, increment], key, table)
+  def update_counter(table, key, increment)
+      when is_atom(table) and table != :schema and is_integer(increment) do
+    case Native.update_counter(nil, table, key, increment) do
+      value when is_integer(value) ->
+        value
+
+      signal ->
+        settle(signal, :update_counter, [nil, table, key, increment], key, table)
     end
   end
 
   def update_counter(table, _key, increment), do: Signal.abort({:bad_type, table, increment})
 
-  def select(table, spec) when is_list(spec), do: scan(:select, [nil, table, spec, :read, 0])
-  def select(table, spec), do: Signal.abort({:bad_type, table, spec})
+  # --- searches ---
 
-  @doc "The first chunk of a select, and its continuation."
-  def select(table, spec, limit)
-      when is_atom(table) and is_list(spec) and is_integer(limit) and limit > 0 do
-    arguments = [nil, table, spec, :read, limit]
-    template = Scan.template(nil, table, spec, :read)
-    Scan.chunk(apply(Native, :select, arguments), :select, arguments, template)
+  def match_object(table, pattern)
+      when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2 do
+    spec = [{pattern, [], [:"$_"]}]
+    scan(:select, [nil, table, spec, :read, 0], [table, pattern], [table, pattern])
   end
 
-  def select(table, spec, limit), do: Signal.abort({:badarg, table, spec, limit})
+  def match_object(table, pattern), do: Signal.abort({:bad_type, table, pattern})
 
-  @doc "The chunk after a continuation."
-  def select(continuation), do: Scan.continue(nil, continuation)
+  def select(table, spec) when is_atom(table) and table != :schema and is_list(spec),
+    do: scan(:select, [nil, table, spec, :read, 0], [table, spec], [table, spec])
 
-  def index_read(table, value, position), do: scan(:index_read, [nil, table, value, position])
+  def select(table, spec), do: Signal.abort({:bad_type, table, spec})
 
-  def all_keys(table), do: scan(:all_keys, [nil, table])
+  @doc "The first chunk of a search, in the activity of this id."
+  def select(table, spec, limit, id) do
+    if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
+    arguments = [nil, table, spec, :read, limit]
+    answer = checked(apply(Native, :select, arguments), table, [:ram_copies, table, spec, limit])
+    Scan.chunk(answer, :select, arguments, Scan.dirty_template(id, table, spec))
+  end
 
-  defp scan(operation, arguments),
-    do: Scan.all(apply(Native, operation, arguments), operation, arguments)
+  def index_read(table, value, attribute), do: Index.dirty_lookup(table, value, attribute)
+
+  def index_match_object(table, pattern, attribute) do
+    Index.check_pattern(table, pattern, attribute, & &1)
+    match_object(table, pattern)
+  end
+
+  @doc "The records that have a value at an indexed position."
+  def index_lookup(table, value, position) do
+    arguments = [nil, table, value, position]
+    scan(:index_read, arguments, [table, value, position], [table, value, position])
+  end
+
+  defp scan(operation, arguments, gone, _bad) do
+    [_ctx, table | _] = arguments
+    answer = checked(apply(Native, operation, arguments), table, gone)
+    Scan.all(answer, operation, arguments)
+  end
+
+  defp checked({:"$error", reason}, table, item), do: refuse(table, item, reason)
+  defp checked(answer, _table, _item), do: answer
+
+  # --- keys ---
+
+  def all_keys(table) when is_atom(table) and table != :schema,
+    do: scan(:all_keys, [nil, table], table, table)
+
+  def all_keys(table), do: Signal.abort({:bad_type, table})
+
+  def first(table), do: key(:first, [table])
+  def last(table), do: key(:last, [table])
+  def next(table, key), do: key(:next, [table, key])
+  def prev(table, key), do: key(:prev, [table, key])
+
+  def last_number(table) do
+    case Native.last_number(nil, table) do
+      {:"$error", reason} -> refuse(table, [table], reason)
+      number -> number
+    end
+  end
+
+  defp key(operation, [table | _] = arguments) do
+    case apply(Native, operation, [nil | arguments]) do
+      {:ok, key} -> key
+      :"$end_of_table" -> :"$end_of_table"
+      {:"$error", reason} -> refuse(table, arguments, reason)
+    end
+  end
+
+  # --- what is not a value ---
 
   # A large commit may hold the key: wait for it, then do the call again.
   defp settle(:"$commit_wait", operation, arguments, key, item) do
-    table = Enum.find(arguments, &(&1 != nil))
-    Wait.commit(table, key)
+    Wait.commit(Enum.at(arguments, 1), key)
     settle(apply(Native, operation, arguments), operation, arguments, key, item)
   end
 
-  defp settle({:"$error", _reason} = error, _operation, arguments, _key, item),
-    do: refused(error, Enum.find(arguments, &(&1 != nil)), item)
+  # The table is being rebuilt by a transaction.
+  defp settle(:"$frozen", operation, arguments, key, item) do
+    Process.sleep(1)
+    settle(apply(Native, operation, arguments), operation, arguments, key, item)
+  end
+
+  defp settle(:"$watched", operation, [nil | rest] = arguments, key, item),
+    do: settle(Watch.dirty(operation, arguments), operation, [:"$watched" | rest], key, item)
+
+  # What the table cannot have is not there to be deleted.
+  defp settle({:"$error", {:bad_type, record}}, :delete_object, [_, table, record], _key, _item) do
+    case Native.table_props(table) do
+      {:ok, %{access_mode: :read_only}} -> Signal.abort({:no_exists, table})
+      _writable -> :ok
+    end
+  end
+
+  defp settle({:"$error", reason}, _operation, arguments, _key, item),
+    do: refuse(Enum.at(arguments, 1), item, reason)
 
   defp settle(value, _operation, _arguments, _key, _item), do: value
 
-  defp refused({:"$error", reason}, table, item)
-       when reason == :not_running or reason == {:no_exists, table},
-       do: Signal.abort({:no_exists, item})
+  @doc "Leaves as Mnesia does where there is no such table, or else with the reason."
+  @spec refuse(term, term, term) :: no_return
+  def refuse(table, _item, {:no_exists, table}) when not is_atom(table) or table == :schema,
+    do: Signal.abort({:bad_type, table})
 
-  defp refused({:"$error", reason}, _table, _item), do: Signal.abort(Signal.reason(reason))
+  def refuse(table, item, reason) when reason == :not_running or reason == {:no_exists, table},
+    do: Signal.abort({:no_exists, item})
+
+  def refuse(table, item, reason) do
+    # A bad argument of a function that looks for the table itself: there may be none.
+    if match?({:badarg, _}, reason) and Native.table_props(table) == :error,
+      do: Signal.abort({:no_exists, item}),
+      else: Signal.abort(Signal.reason(reason))
+  end
 end

@@ -1,11 +1,12 @@
 defmodule Remnesia.Engine.Local.Info do
   @moduledoc false
 
-  # table_info and system_info. An item this version has no value for is refused like an unknown one, never made up:
-  # counters of transactions and the list of held locks are such.
+  # table_info and system_info. Where a thing does not exist in Remnesia, its item has the value that Mnesia has for none, and a row in
+  # guides/differences.md.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Native
+  alias Remnesia.Engine.Local.{Definitions, Locks, Settings}
+  alias Remnesia.{Events, Native}
 
   @table_items [
                  :access_mode,
@@ -61,33 +62,20 @@ defmodule Remnesia.Engine.Local.Info do
   @spec table(term, term) :: term | no_return
   def table(table, _item) when not is_atom(table), do: abort({:bad_type, table})
 
+  # Mnesia answers these whatever the table.
+  def table(table, :name), do: table
+  def table(table, :master_nodes), do: Definitions.get({:master_nodes, table}, [])
+
+  def table(table, item) when item in [:size, :memory] and table != :schema do
+    measure = if item == :size, do: &Native.table_size/1, else: &Native.table_memory/1
+    with :error <- measure.(table), do: 0
+  end
+
   def table(table, item) do
-    case definition(table) do
-      # Mnesia answers 0 for these two, whatever the table.
-      nil when item in [:size, :memory] -> 0
-      nil -> abort({:no_exists, table, item})
-      cstruct -> table_item(cstruct, item)
-    end
-  end
-
-  defp definition(:schema) do
-    if Native.running() do
-      cookie = {{0, 0, 0}, node()}
-
-      %Cstruct{
-        name: :schema,
-        record_name: :schema,
-        attributes: [:table, :cstruct],
-        ram_copies: [node()],
-        cookie: cookie
-      }
-    end
-  end
-
-  defp definition(table) do
-    case Native.table_props(table) do
-      {:ok, cstruct} -> cstruct
-      :error -> nil
+    case Definitions.fetch(table) do
+      {:ok, cstruct} -> table_item(cstruct, item)
+      :error when item in [:size, :memory] -> 0
+      :error -> abort({:no_exists, table, item})
     end
   end
 
@@ -105,8 +93,23 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(cstruct, :arity), do: Cstruct.arity(cstruct)
   defp table_item(cstruct, :index), do: Cstruct.positions(cstruct)
   defp table_item(cstruct, :index_info), do: {:index, cstruct.type, cstruct.index}
-  defp table_item(%{index: []}, :commit_work), do: []
-  defp table_item(cstruct, :commit_work), do: [table_item(cstruct, :index_info)]
+
+  # What a commit has to do beside the write, as Mnesia lists it.
+  defp table_item(cstruct, :commit_work) do
+    index = if cstruct.index == [], do: [], else: [table_item(cstruct, :index_info)]
+
+    case Events.subscribers(cstruct.name) do
+      {[], []} -> index
+      {simple, detailed} -> [{:subscribers, simple, detailed} | index]
+    end
+  end
+
+  defp table_item(cstruct, :subscribers) do
+    {simple, detailed} = Events.subscribers(cstruct.name)
+    simple ++ detailed
+  end
+
+  defp table_item(cstruct, :master_nodes), do: table(cstruct.name, :master_nodes)
 
   defp table_item(cstruct, :record_validation),
     do: {cstruct.record_name, Cstruct.arity(cstruct), cstruct.type}
@@ -114,17 +117,25 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(cstruct, :wild_pattern),
     do: List.to_tuple([cstruct.record_name | Enum.map(cstruct.attributes, fn _ -> :_ end)])
 
+  # Nowhere may a read-only table be written.
+  defp table_item(%{access_mode: :read_only}, item)
+       when item in [:where_to_write, :where_to_commit],
+       do: []
+
+  defp table_item(%{access_mode: :read_only} = cstruct, :where_to_wlock),
+    do: {[], cstruct.majority}
+
   # One replica, in RAM, here.
   defp table_item(cstruct, item) when item in [:active_replicas, :all_nodes, :where_to_write],
     do: cstruct.ram_copies
 
-  defp table_item(cstruct, :where_to_wlock), do: {cstruct.ram_copies, false}
+  defp table_item(cstruct, :where_to_wlock), do: {cstruct.ram_copies, cstruct.majority}
   defp table_item(cstruct, :where_to_commit), do: Enum.map(cstruct.ram_copies, &{&1, :ram_copies})
   defp table_item(%{ram_copies: [node]}, item) when item in [:where_to_read, :load_node], do: node
   defp table_item(_cstruct, :storage_type), do: :ram_copies
   defp table_item(_cstruct, :load_reason), do: {:dumper, :create_table}
   defp table_item(_cstruct, :load_by_force), do: false
-  defp table_item(_cstruct, item) when item in [:checkpoints, :master_nodes, :subscribers], do: []
+  defp table_item(_cstruct, :checkpoints), do: []
 
   defp table_item(cstruct, item)
        when is_atom(item) and item != :__struct__ and is_map_key(cstruct, item),
@@ -139,32 +150,27 @@ defmodule Remnesia.Engine.Local.Info do
 
   # --- system ---
 
-  @always [
-            :access_module,
-            :backend_types,
-            :db_nodes,
-            :debug,
-            :directory,
-            :extra_db_nodes,
-            :fallback_activated
-          ] ++
-            [
-              :is_running,
-              :master_node_tables,
-              :running_db_nodes,
-              :schema_location,
-              :schema_version,
-              :use_dir,
-              :version
-            ]
+  @settings ~w(access_module auto_repair backup_module core_dir dump_log_load_regulation dump_log_time_threshold
+               dump_log_update_in_place dump_log_write_threshold event_module extra_db_nodes fallback_error_function
+               ignore_fallback_at_startup max_transfer_size max_wait_for_decision no_table_loaders send_compressed)a
 
-  @running [:checkpoints, :local_tables, :subscribers, :tables]
+  @always ~w(backend_types db_nodes dc_dump_limit debug directory fallback_activated is_running log_version master_node_tables
+             protocol_version running_db_nodes schema_location schema_version use_dir version)a ++
+            @settings
+
+  @running ~w(checkpoints held_locks local_tables lock_queue subscribers tables transaction_commits transaction_failures
+              transaction_log_writes transaction_restarts transactions)a
+
+  # What Mnesia lists while it is stopped.
+  @stopped @always --
+             ~w(access_module backend_types dc_dump_limit fallback_activated master_node_tables max_transfer_size no_table_loaders
+                send_compressed)a
 
   @doc "One item of the system, or all of them."
   @spec system(term) :: term | no_return
   def system(:all) do
-    items = if Native.running(), do: Enum.sort(@running ++ @always), else: @always
-    Enum.map(items, &{&1, system_item(&1)})
+    items = if Native.running(), do: @running ++ @always, else: @stopped
+    for item <- Enum.sort(items), do: {item, system_item(item)}
   end
 
   def system(item) when item in @running do
@@ -174,10 +180,13 @@ defmodule Remnesia.Engine.Local.Info do
   def system(item) when item in @always, do: system_item(item)
   def system(item), do: abort({:badarg, item})
 
-  defp system_item(:access_module), do: :remnesia
-  defp system_item(:backend_types), do: [:ram_copies]
+  defp system_item(:dc_dump_limit),
+    do: Definitions.get(:dc_dump_limit, Settings.get(:dc_dump_limit))
+
+  defp system_item(:debug), do: Definitions.get(:debug, Settings.get(:debug))
+  defp system_item(item) when item in @settings, do: Settings.get(item)
+  defp system_item(:backend_types), do: [:ram_copies, :disc_copies, :disc_only_copies]
   defp system_item(:db_nodes), do: [node()]
-  defp system_item(:debug), do: :none
 
   defp system_item(:directory),
     do:
@@ -189,11 +198,35 @@ defmodule Remnesia.Engine.Local.Info do
   defp system_item(:is_running), do: if(Native.running(), do: :yes, else: :no)
   defp system_item(:running_db_nodes), do: if(Native.running(), do: [node()], else: [])
   defp system_item(:schema_location), do: :ram
-  defp system_item(:schema_version), do: if(Native.running(), do: {2, 0}, else: {0, 0})
+
+  defp system_item(:schema_version) do
+    case Definitions.fetch(:schema) do
+      {:ok, %{version: {version, _detail}}} -> version
+      :error -> {0, 0}
+    end
+  end
+
+  # Those of the Mnesia whose interface this is.
+  defp system_item(:log_version), do: ~c"4.3"
+  defp system_item(:protocol_version), do: {8, 6}
   defp system_item(:version), do: :remnesia |> Application.spec(:vsn) |> to_charlist()
   defp system_item(item) when item in [:tables, :local_tables], do: tables()
   defp system_item(item) when item in [:fallback_activated, :use_dir], do: false
-  defp system_item(_none), do: []
+  defp system_item(:transaction_log_writes), do: 0
+
+  defp system_item(:subscribers),
+    do: Enum.reject([Process.whereis(Events)], &is_nil/1) ++ Events.listeners(:system)
+
+  defp system_item(:master_node_tables),
+    do: for(table <- tables(), Definitions.get({:master_nodes, table}, []) != [], do: table)
+
+  defp system_item(:held_locks), do: Locks.held()
+  defp system_item(:lock_queue), do: Locks.queue()
+  defp system_item(:transactions), do: Locks.transactions()
+  defp system_item(:transaction_commits), do: Locks.count(:commits)
+  defp system_item(:transaction_failures), do: Locks.count(:failures)
+  defp system_item(:transaction_restarts), do: Locks.count(:restarts)
+  defp system_item(:checkpoints), do: []
 
   @spec abort(term) :: no_return
   defp abort(reason), do: exit({:aborted, reason})

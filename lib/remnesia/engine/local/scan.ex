@@ -67,13 +67,19 @@ defmodule Remnesia.Engine.Local.Scan do
 
   def continue(ctx, {:mnesia_select, _, owner, _, _, native, _, _, _, _} = template) do
     cond do
-      owner != identity(ctx) -> Signal.abort(:wrong_transaction)
+      # Outside transactions any continuation goes on, as in Mnesia.
+      ctx != nil and owner != identity(ctx) -> Signal.abort(:wrong_transaction)
       native == :done -> :"$end_of_table"
       true -> chunk(Native.select_next(ctx, native), :select_next, [ctx, native], template)
     end
   end
 
   def continue(_ctx, other), do: Signal.abort({:badarg, other})
+
+  @doc "A continuation of a scan outside transactions, which Mnesia marks with the activity it is of."
+  @spec dirty_template(term, term, term) :: continuation
+  def dirty_template(id, table, spec),
+    do: {:mnesia_select, table, id, node(), :ram_copies, :done, [], :undefined, :undefined, spec}
 
   # A process has one transaction object for all its transactions; the number tells them apart.
   defp identity(nil), do: nil

@@ -8,7 +8,8 @@ defmodule Remnesia.Engine.Local.Schema do
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Definitions, Signal, Transaction}
+  alias Remnesia.Events
   alias Remnesia.Native
 
   @no_disc "durability is not available in this version of Remnesia: tables live in RAM"
@@ -35,11 +36,18 @@ defmodule Remnesia.Engine.Local.Schema do
            type,
            Cstruct.arity(cstruct),
            record_name,
-           Cstruct.positions(cstruct),
+           Cstruct.indexes(cstruct),
            cstruct
          ) do
-      :ok -> Native.table_access(name, mode)
-      {:"$error", reason} -> Signal.abort(reason)
+      :ok ->
+        Definitions.remember(cstruct)
+        :ok = Native.table_access(name, mode)
+        # Told twice, as Mnesia does.
+        tell(:write, cstruct, [])
+        tell(:write, cstruct, [cstruct])
+
+      {:"$error", reason} ->
+        Signal.abort(reason)
     end
   end
 
@@ -47,9 +55,12 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def delete_table(table) do
     change(fn txn ->
-      existing!(table, {:no_exists, table})
+      cstruct = existing!(table, {:no_exists, table})
       writable!(table)
-      Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+      :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+      Definitions.forget(table)
+      tell(:delete, cstruct, :undefined)
+      Events.forget(table)
     end)
   end
 
@@ -61,13 +72,54 @@ defmodule Remnesia.Engine.Local.Schema do
       fn ->
         txn = current()
         if table == :schema, do: Signal.abort({:bad_type, :schema})
-        existing!(table, {:no_exists, table})
+        cstruct = existing!(table, {:no_exists, table})
         writable!(table)
-        Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
+        :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
+        tell_cleared(cstruct, txn)
       end,
       :infinity
     )
   end
+
+  # Subscribers of a table learn that it was cleared by messages about its definition.
+  defp tell_cleared(cstruct, txn) do
+    table = cstruct.name
+    {simple, detailed} = Events.subscribers(table)
+
+    if {simple, detailed} != {[], []} do
+      {definition, id} = {record(cstruct), Activity.id(txn)}
+
+      Events.deliver([
+        {simple, {:delete, {:schema, table}, id}},
+        {simple, {:write, definition, id}},
+        {detailed, {:delete, :schema, {:schema, table}, [definition], id}},
+        {detailed, {:write, :schema, definition, [], id}}
+      ])
+    end
+
+    :ok
+  end
+
+  @doc "Tells subscribers of the schema that a definition was written or deleted, and what it was before."
+  def tell(operation, cstruct, old) do
+    {simple, detailed} = Events.subscribers(:schema)
+
+    if {simple, detailed} != {[], []} do
+      id = Activity.id(current())
+      old = if is_list(old), do: Enum.map(old, &record/1), else: old
+
+      Events.deliver([
+        {simple, {operation, record(cstruct), id}},
+        {detailed, {operation, :schema, record(cstruct), old, id}}
+      ])
+    end
+
+    :ok
+  end
+
+  # Mnesia leaves out the copies in storage of plug-ins.
+  defp record(cstruct),
+    do: {:schema, cstruct.name, cstruct |> Cstruct.to_list() |> Keyword.delete(:external_copies)}
 
   def add_table_copy(table, node, type) do
     change(fn _txn ->
@@ -195,7 +247,15 @@ defmodule Remnesia.Engine.Local.Schema do
     end
   end
 
-  def change_config(:extra_db_nodes, nodes), do: {:error, {:badarg, :extra_db_nodes, nodes}}
+  def change_config(:dc_dump_limit, limit) when is_number(limit) and limit > 0 do
+    if Native.running() do
+      Definitions.put(:dc_dump_limit, limit)
+      {:ok, limit}
+    else
+      {:error, {:not_started, :remnesia}}
+    end
+  end
+
   def change_config(key, _value), do: {:error, {:badarg, key}}
 
   # --- waiting for tables ---
@@ -235,37 +295,36 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # --- helpers ---
 
-  defp change(fun) do
+  @doc "Runs a change of the schema as a transaction of its own; the function gets the transaction."
+  def change(fun) do
     if Transaction.inside?() do
       {:aborted, :nested_transaction}
     else
-      Transaction.run(
-        fn ->
-          txn = current()
+      result = Transaction.run(fn -> locked(fun) end, :infinity)
 
-          Signal.settle(Native.lock_global(txn, :schema, :write), :lock_global, [
-            txn,
-            :schema,
-            :write
-          ])
-
-          fun.(txn)
-        end,
-        :infinity
-      )
+      with {:atomic, {id, value}} <- result do
+        Events.complete(id)
+        {:atomic, value}
+      end
     end
   end
 
-  defp existing!(:schema, _reason), do: %Cstruct{name: :schema, ram_copies: [node()]}
+  defp locked(fun) do
+    arguments = [txn = current(), :schema, :write]
+    Signal.settle(apply(Native, :lock_global, arguments), :lock_global, arguments)
+    {Activity.id(txn), fun.(txn)}
+  end
 
-  defp existing!(table, reason) do
-    case Native.table_props(table) do
+  @doc "The definition of a table that is there."
+  def existing!(table, reason) do
+    case Definitions.fetch(table) do
       {:ok, cstruct} -> cstruct
       :error -> Signal.abort(reason)
     end
   end
 
-  defp writable!(table) do
+  @doc "Refuses a table that cannot be changed."
+  def writable!(table) do
     if existing!(table, {:no_exists, table}).access_mode == :read_only,
       do: Signal.abort({:no_exists, table}),
       else: :ok

@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Signal do
   # What the native side may answer in place of a value, and what to do then. All of it is off the hot path: an operation
   # calls the NIF itself and comes here only with an answer that is not its value.
 
-  alias Remnesia.Engine.Local.Wait
+  alias Remnesia.Engine.Local.{Wait, Watch}
   alias Remnesia.Native
 
   @doomed :"$remnesia_doomed"
@@ -27,7 +27,17 @@ defmodule Remnesia.Engine.Local.Signal do
     end
   end
 
+  def settle(:"$watched", operation, arguments), do: Watch.note(operation, arguments)
   def settle(:"$restart", _operation, _arguments), do: restart()
+
+  # Mnesia shows what was to be written where no table can have such a name.
+  def settle({:"$error", {:no_exists, table}}, :write, [_txn, table, record, kind])
+      when not is_atom(table) or table == :schema,
+      do: abort({:bad_type, table, record, kind})
+
+  # What the table cannot have is not there to be deleted.
+  def settle({:"$error", {:bad_type, record}}, :delete_object, [_txn, _table, record]), do: :ok
+
   def settle({:"$error", reason}, _operation, _arguments), do: abort(reason(reason))
   def settle(value, _operation, _arguments), do: value
 
@@ -60,5 +70,17 @@ defmodule Remnesia.Engine.Local.Signal do
   def reason({:no_exists, :schema}), do: {:bad_type, :schema}
   # To a writer a read-only table is one that is nowhere.
   def reason({:read_only, table}), do: {:no_exists, table}
+
+  def reason({:unique, table, positions, value}),
+    do: {:unique, table, names(table, positions), value}
+
   def reason(reason), do: reason
+
+  # The native side knows attributes by their positions.
+  defp names(table, positions) do
+    case Native.table_props(table) do
+      {:ok, %{attributes: attributes}} -> Enum.map(positions, &Enum.at(attributes, &1 - 2))
+      _gone -> positions
+    end
+  end
 end

@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Transaction do
   #     exit and went on, aborted, raised or threw: its outcome rests on reads that no longer hold;
   #   * the loop is tail recursive: a function that is rerun a million times leaves no stack.
 
-  alias Remnesia.Engine.Local.{Signal, Wait}
+  alias Remnesia.Engine.Local.{Activity, Signal, Wait, Watch}
   alias Remnesia.Native
 
   @key :"$remnesia_transaction"
@@ -30,8 +30,18 @@ defmodule Remnesia.Engine.Local.Transaction do
   @spec inside?() :: boolean
   def inside? do
     case :erlang.get(@key) do
+      txn when is_reference(txn) -> Native.txn_depth(txn) > 0
+      {_module, id, _store, _txn} -> elem(id, 0) == :tid
       :undefined -> false
-      txn -> Native.txn_depth(txn) > 0
+    end
+  end
+
+  @doc "The process's transaction object, whatever it is in; it may have none yet."
+  @spec reference() :: reference | :undefined
+  def reference do
+    case :erlang.get(@key) do
+      {_module, _id, _store, txn} -> txn
+      txn -> txn
     end
   end
 
@@ -39,15 +49,25 @@ defmodule Remnesia.Engine.Local.Transaction do
   @spec run((() -> term), runs) :: result
   def run(fun, runs) do
     case :erlang.get(@key) do
+      txn when is_reference(txn) ->
+        begin(txn, fun, runs)
+
       :undefined ->
         first(fun, runs)
 
-      txn ->
-        case Native.txn_begin(txn) do
-          1 -> outermost(txn, fun, runs)
-          depth when is_integer(depth) -> nested(txn, fun)
-          {:"$error", _reason} -> first(fun, runs)
-        end
+      {_module, {:tid, _serial, _pid}, _store, txn} ->
+        begin(txn, Activity.plain(txn, fun), runs)
+
+      dirty ->
+        Activity.leave(dirty, fn -> run(fun, runs) end)
+    end
+  end
+
+  defp begin(txn, fun, runs) do
+    case Native.txn_begin(txn) do
+      1 -> outermost(txn, fun, runs)
+      depth when is_integer(depth) -> nested(txn, fun)
+      {:"$error", _reason} -> first(fun, runs)
     end
   end
 
@@ -79,7 +99,7 @@ defmodule Remnesia.Engine.Local.Transaction do
     end
   end
 
-  # A large commit is applied in slices. Before the commit point it may still have to wait or to give way.
+  # A commit locks the index values that it changes: it may still have to wait or to give way.
   defp commit(signal, txn, fun, runs, value) do
     case settle_commit(signal, txn) do
       :ok ->
@@ -96,12 +116,16 @@ defmodule Remnesia.Engine.Local.Transaction do
   # A commit that is refused may have ended the transaction already.
   defp refused(txn, reason) do
     Signal.forget_doom()
+    Watch.forget()
     if Native.txn_depth(txn) > 0, do: Native.txn_abort(txn)
     {:aborted, Signal.reason(reason)}
   end
 
+  defp settle_inner(:"$watched", txn), do: Watch.merge_level(txn)
+  defp settle_inner(answer, txn), do: settle_commit(answer, txn)
+
   defp settle_commit(:ok, _txn), do: :ok
-  defp settle_commit(:"$more", txn), do: settle_commit(Native.txn_commit(txn), txn)
+  defp settle_commit(:"$watched", txn), do: Watch.commit(txn)
   defp settle_commit(:"$restart", _txn), do: :restart
   defp settle_commit({:"$error", _reason} = error, _txn), do: error
 
@@ -116,6 +140,7 @@ defmodule Remnesia.Engine.Local.Transaction do
     if Signal.doomed?() do
       rerun(txn, fun, runs)
     else
+      Watch.forget()
       Native.txn_abort(txn)
       {:aborted, outcome(kind, reason, stacktrace)}
     end
@@ -123,6 +148,7 @@ defmodule Remnesia.Engine.Local.Transaction do
 
   defp rerun(txn, fun, runs) do
     Signal.forget_doom()
+    Watch.forget()
 
     if runs == 1 do
       Native.txn_abort(txn)
@@ -163,6 +189,7 @@ defmodule Remnesia.Engine.Local.Transaction do
       fun.()
     catch
       kind, reason ->
+        Watch.drop_level(txn)
         Native.txn_abort(txn)
         # Only the outermost function can be rerun.
         if Signal.doomed?(),
@@ -170,7 +197,7 @@ defmodule Remnesia.Engine.Local.Transaction do
           else: {:aborted, outcome(kind, reason, __STACKTRACE__)}
     else
       value ->
-        case settle_commit(Native.txn_commit(txn), txn) do
+        case settle_inner(Native.txn_commit(txn), txn) do
           :ok ->
             {:atomic, value}
 

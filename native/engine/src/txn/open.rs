@@ -6,6 +6,11 @@ use crate::table::{Kind, Table};
 use crate::term::{read, Attached, Term};
 use std::sync::Arc;
 
+const READ_ONLY: u32 = 1;
+const WATCHED: u32 = 2;
+const FROZEN: u32 = 4;
+const REPLACED: u32 = 8;
+
 pub struct OpenTable {
     /// Name as a flat term, and what lives beside it.
     pub name: Box<[u8]>,
@@ -17,7 +22,8 @@ pub struct OpenTable {
     /// Large commits that are being applied to it; dirty writes look before they write.
     committing: AtomicU32,
     dropped: AtomicBool,
-    read_only: AtomicBool,
+    /// What a writer looks at first: is any bit set?
+    mode: AtomicU32,
 }
 
 impl OpenTable {
@@ -34,7 +40,7 @@ impl OpenTable {
             lock: TableLock::default(),
             committing: AtomicU32::new(0),
             dropped: AtomicBool::new(false),
-            read_only: AtomicBool::new(false),
+            mode: AtomicU32::new(0),
         }
     }
 
@@ -58,14 +64,70 @@ impl OpenTable {
         self.dropped.store(true, Ordering::Release);
     }
 
+    /// Nothing keeps a writer from writing, and nobody wants to be told of it.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) == 0
+    }
+
     /// Its records cannot be changed; the host asks before it writes.
     #[inline]
     pub fn is_read_only(&self) -> bool {
-        self.read_only.load(Ordering::Relaxed)
+        self.mode.load(Ordering::Relaxed) & READ_ONLY != 0
     }
 
     pub fn set_read_only(&self, read_only: bool) {
-        self.read_only.store(read_only, Ordering::Relaxed);
+        self.set_mode(READ_ONLY, read_only);
+    }
+
+    /// Somebody is to be told of each change; the host does that, when it commits.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & WATCHED != 0
+    }
+
+    pub fn set_watched(&self, watched: bool) {
+        self.set_mode(WATCHED, watched);
+    }
+
+    /// It is being rebuilt by a transaction that holds it exclusively, so its rows had better stay as they are.
+    pub fn freeze(&self) {
+        self.set_mode(FROZEN, true);
+    }
+
+    /// Whoever froze it may have died meanwhile: its lock tells.
+    pub fn is_frozen(&self) -> bool {
+        if self.mode.load(Ordering::Relaxed) & FROZEN == 0 {
+            return false;
+        }
+        let held = self.lock.exclusive_holder().is_some();
+        if !held {
+            self.set_mode(FROZEN, false);
+        }
+        held
+    }
+
+    /// Another table has taken its place: who waited for its lock runs again.
+    pub fn is_replaced(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & REPLACED != 0
+    }
+
+    pub fn set_replaced(&self) {
+        self.set_mode(REPLACED, true);
+    }
+
+    /// Read-only or watched as another table is.
+    pub fn take_mode(&self, other: &OpenTable) {
+        self.set_mode(READ_ONLY, other.is_read_only());
+        self.set_mode(WATCHED, other.is_watched());
+    }
+
+    fn set_mode(&self, bit: u32, on: bool) {
+        if on {
+            self.mode.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.mode.fetch_and(!bit, Ordering::Relaxed);
+        }
     }
 
     #[inline]

@@ -1,0 +1,240 @@
+defmodule Remnesia.Engine.Local.Change do
+  @moduledoc false
+
+  # Changes of a table's definition, each a transaction of its own.
+
+  alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local.{Definitions, Rebuild, Schema, Signal}
+  alias Remnesia.{Events, Native}
+
+  @storage [:ram_copies, :disc_copies, :disc_only_copies]
+
+  # --- of the definition alone ---
+
+  def access_mode(table, mode) do
+    modify(table, fn cstruct ->
+      if mode not in [:read_only, :read_write],
+        do: Signal.abort({:bad_type, table, {:access_mode, mode}})
+
+      if cstruct.access_mode == mode, do: Signal.abort({:already_exists, table, mode})
+      if table != :schema, do: :ok = Native.table_access(table, mode)
+      %{cstruct | access_mode: mode}
+    end)
+  end
+
+  def load_order(:schema, _order), do: refuse({:bad_type, :schema})
+
+  def load_order(table, order) do
+    modify(table, fn cstruct ->
+      if not is_integer(order), do: Signal.abort({:bad_type, table, {:load_order, order}})
+      %{cstruct | load_order: order}
+    end)
+  end
+
+  def majority(:schema, majority) when is_boolean(majority), do: refuse({:bad_type, :schema})
+
+  def majority(table, majority) when is_boolean(majority) do
+    modify(table, fn cstruct ->
+      if majority and cstruct.local_content,
+        do: Signal.abort({:combine_error, table, local_content: true, majority: true})
+
+      %{cstruct | majority: majority}
+    end)
+  end
+
+  defp refuse(reason), do: Schema.change(fn _txn -> Signal.abort(reason) end)
+
+  # --- properties of the user ---
+
+  def read_property(table, key) do
+    with {:ok, %{user_properties: properties}} <- Definitions.fetch(table),
+         property when is_tuple(property) <- List.keyfind(properties, key, 0) do
+      property
+    else
+      _none -> Signal.abort({:no_exists, {table, :user_property, key}})
+    end
+  end
+
+  def write_property(table, property) when is_tuple(property) and tuple_size(property) > 0 do
+    modify(table, fn %{user_properties: properties} = cstruct ->
+      properties = List.keydelete(properties, elem(property, 0), 0)
+      %{cstruct | user_properties: Enum.sort([property | properties])}
+    end)
+  end
+
+  def write_property(table, property), do: {:aborted, {:bad_type, table, property}}
+
+  def delete_property(table, key) do
+    modify(table, fn %{user_properties: properties} = cstruct ->
+      %{cstruct | user_properties: List.keydelete(properties, key, 0)}
+    end)
+  end
+
+  # --- of the records ---
+
+  def transform(table, fun, attributes) do
+    case Definitions.fetch(table) do
+      {:ok, %{record_name: name}} -> transform(table, fun, attributes, name)
+      :error -> Signal.abort({:no_exists, {table, :record_name}})
+    end
+  end
+
+  def transform(table, fun, attributes, record_name)
+      when is_list(attributes) and is_atom(record_name) and
+             (is_function(fun) or fun == :ignore) do
+    Schema.change(fn txn ->
+      if table == :schema, do: Signal.abort({:bad_type, :schema})
+      cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
+      Schema.writable!(table)
+
+      next = Cstruct.next_version(cstruct)
+      index = Enum.sort(cstruct.index)
+      changed = %{next | attributes: attributes, record_name: record_name, index: index}
+      Cstruct.check!(changed)
+      Rebuild.run(txn, changed, fun)
+      stored(changed, cstruct, steps(next, changed))
+    end)
+  end
+
+  def transform(table, fun, attributes, record_name),
+    do: {:aborted, {:bad_type, table, fun, attributes, record_name}}
+
+  # Indexes go one by one, then the records change, then indexes come one by one.
+  defp steps(%{index: []}, _changed), do: []
+
+  defp steps(%{index: index} = before, changed) do
+    without = for n <- 1..length(index), do: %{before | index: Enum.drop(index, n)}
+
+    with_some =
+      for n <- 0..(length(index) - 1),
+          do: %{changed | index: index |> Enum.take(n) |> Enum.sort()}
+
+    without ++ with_some
+  end
+
+  # --- of the indexes ---
+
+  # An index is built in slices while reads and writes outside of transactions go on; transactions wait, as the table is locked. The
+  # definition changes with the last slice: a process that is killed before leaves the table as it was.
+  def add_index(table, attributes, options \\ [])
+  def add_index(:schema, _attributes, _options), do: refuse({:bad_type, :schema})
+
+  def add_index(table, attributes, options) when options in [[], [unique: false]],
+    do: build(table, attributes, false)
+
+  def add_index(table, attributes, unique: true), do: build(table, attributes, true)
+  def add_index(table, _attributes, options), do: {:aborted, {:badarg, table, options}}
+
+  defp build(table, attributes, unique?) do
+    Schema.change(fn txn ->
+      before = Schema.existing!(table, {:no_exists, table})
+      next = Cstruct.next_version(before)
+      {changed, position} = Cstruct.add_index!(next, attributes, unique?)
+      build([txn, table, position, unique?, changed])
+      stored(changed, before, [])
+    end)
+  end
+
+  defp build(arguments) do
+    with :"$more" <- Signal.settle(apply(Native, :index_add, arguments), :index_add, arguments),
+         do: build(arguments)
+  end
+
+  def del_index(:schema, _attributes), do: refuse({:bad_type, :schema})
+
+  def del_index(table, attributes) do
+    Schema.change(fn txn ->
+      before = Schema.existing!(table, {:no_exists, table})
+      next = Cstruct.next_version(before)
+      {changed, position} = Cstruct.drop_index!(next, attributes)
+      arguments = [txn, table, position, changed]
+      :ok = Signal.settle(apply(Native, :index_drop, arguments), :index_drop, arguments)
+      stored(changed, before, [])
+    end)
+  end
+
+  # --- what does nothing on one node in RAM ---
+
+  def dump_tables(tables) when is_list(tables) do
+    Schema.change(fn _txn ->
+      for table <- tables do
+        if table == :schema, do: Signal.abort({:bad_type, :schema})
+        Schema.existing!(table, {:no_exists, table})
+      end
+
+      if tables != [], do: Signal.abort({:has_no_disc, node()}), else: :ok
+    end)
+  end
+
+  def dump_tables(tables), do: {:aborted, {:bad_type, tables}}
+
+  def force_load(table) when not is_atom(table) or table == :schema,
+    do: {:error, {:bad_type, table}}
+
+  def force_load(table) do
+    cond do
+      not Native.running() -> {:error, {:node_not_running, node()}}
+      Native.table_props(table) == :error -> {:error, {:no_exists, table}}
+      true -> :yes
+    end
+  end
+
+  def master_nodes(nodes) when is_list(nodes) do
+    if Native.running() do
+      here = Enum.filter(nodes, &(&1 == node()))
+      for table <- [:schema | Native.tables()], do: Definitions.put({:master_nodes, table}, here)
+    end
+
+    :ok
+  end
+
+  def master_nodes(nodes), do: {:error, {:bad_type, nodes}}
+
+  def master_nodes(table, nodes) when is_list(nodes) do
+    with true <- Native.running(),
+         {:ok, cstruct} <- Definitions.fetch(table) do
+      case nodes -- Enum.flat_map(@storage, &Map.fetch!(cstruct, &1)) do
+        [] -> Definitions.put({:master_nodes, table}, nodes)
+        others -> {:error, {:no_exists, table, others}}
+      end
+    else
+      false -> :ok
+      :error -> {:error, {:no_exists, table}}
+    end
+  end
+
+  def master_nodes(table, nodes), do: {:error, {:bad_type, table, nodes}}
+
+  def fragments(table, {operation, _detail}) when operation in [:activate, :add_frag],
+    do: {:aborted, {:not_available, "fragments: #{inspect(table)}"}}
+
+  def fragments(table, change), do: {:aborted, {:bad_type, table, change}}
+
+  # --- helpers ---
+
+  # A change of the definition that leaves the records alone.
+  defp modify(table, fun) do
+    Schema.change(fn _txn ->
+      cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
+      cstruct |> Cstruct.next_version() |> fun.() |> stored()
+    end)
+  end
+
+  defp stored(cstruct) do
+    {:ok, before} = Definitions.fetch(cstruct.name)
+    stored(cstruct, before, [])
+  end
+
+  # `steps`: definitions on the way, which Mnesia tells its subscribers too.
+  defp stored(cstruct, before, steps) do
+    Definitions.store(cstruct)
+    Events.refresh(cstruct.name)
+
+    Enum.reduce(steps ++ [cstruct], before, fn next, old ->
+      Schema.tell(:write, next, [old])
+      next
+    end)
+
+    :ok
+  end
+end

@@ -1,0 +1,111 @@
+defmodule Remnesia.Engine.Local.Index do
+  @moduledoc false
+
+  # Searches by an attribute: which position it is at, whether there is an index, and what Mnesia answers where not.
+
+  alias Remnesia.Engine.Local.{Definitions, Dirty, Pattern, Scan, Signal}
+  alias Remnesia.Native
+
+  @doc "The tuple position of an attribute, which may be given as one."
+  @spec position(term, term) :: pos_integer | term | no_return
+  def position(table, _attribute) when not is_atom(table) or table == :schema,
+    do: Signal.abort({:bad_type, table})
+
+  def position(_table, position) when is_integer(position), do: position
+  def position(_table, {_plugin} = position), do: position
+
+  def position(table, attribute) do
+    case Definitions.attributes(table) do
+      nil -> Signal.abort({:no_exists, {table, :attributes}})
+      attributes -> find(attributes, attribute, 2)
+    end
+  end
+
+  defp find([attribute | _], attribute, position), do: position
+  defp find([_ | rest], attribute, position), do: find(rest, attribute, position + 1)
+  defp find([], attribute, _position), do: Signal.abort({:bad_type, attribute})
+
+  @doc "The records with this value, within a transaction."
+  @spec lookup(reference, atom, term, term) :: [tuple] | no_return
+  def lookup(txn, table, value, position) when is_integer(position) and position > 2 do
+    case Native.index_read(txn, table, value, position) do
+      {:done, records} ->
+        records
+
+      {:"$error", {:badarg, _}} ->
+        no_index(table, position)
+
+      answer ->
+        Scan.all(answer, :index_read, [txn, table, value, position])
+    end
+  end
+
+  def lookup(_txn, table, _value, position), do: no_index(table, position)
+
+  defp no_index(table, position) do
+    if Native.table_props(table) == :error,
+      do: Signal.abort({:no_exists, table}),
+      else: Signal.abort({:no_exists, table, {:index, [position]}})
+  end
+
+  @doc "The same outside."
+  @spec dirty_lookup(atom, term, term) :: [tuple] | no_return
+  def dirty_lookup(table, value, attribute) do
+    position = position(table, attribute)
+    if Pattern.variable?(value), do: Signal.abort({:bad_type, table, attribute, value})
+
+    if is_integer(position) and position > 2,
+      do: Dirty.index_lookup(table, value, position),
+      else: Dirty.refuse(table, [table, value, position], {:badarg, [table, value, position]})
+  end
+
+  @doc """
+  Refuses a pattern that leaves the indexed position open, unless the key is bound, or has no index to go by. `check` sees the
+  position first.
+  """
+  @spec check_pattern(term, term, term, (term -> term)) :: :ok | no_return
+  def check_pattern(table, pattern, attribute, check) do
+    if not (is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2),
+      do: Signal.abort({:bad_type, table, pattern})
+
+    position = position(table, attribute)
+
+    cond do
+      is_tuple(position) ->
+        check.(position)
+        :ok
+
+      position > tuple_size(pattern) ->
+        Signal.abort({:bad_type, table, position})
+
+      true ->
+        check.(position)
+        bound(table, pattern, attribute, position)
+    end
+  end
+
+  defp bound(table, pattern, attribute, position) do
+    value = elem(pattern, position - 1)
+
+    cond do
+      not Pattern.variable?(elem(pattern, 1)) ->
+        :ok
+
+      Pattern.variable?(value) ->
+        Signal.abort({:bad_type, table, attribute, value})
+
+      true ->
+        case Native.table_props(table) do
+          {:ok, %{index: index}} ->
+            # With a key like `:"$1"` Mnesia scans the table, whether there is an index or not.
+            if elem(pattern, 1) == :_ and not List.keymember?(index, position, 0),
+              do: Signal.abort({:badarg, [table, pattern, position]})
+
+            :ok
+
+          :error ->
+            Signal.abort({:no_exists, [table, pattern, position]})
+        end
+    end
+  end
+end

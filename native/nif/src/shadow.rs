@@ -1,0 +1,75 @@
+//! Rebuilding a table: the new one is filled beside the old one, then takes its place in one step.
+//!
+//! The transaction that does it holds the old table exclusively; writers outside transactions wait while it is frozen.
+
+use crate::access::record;
+use crate::border::{name, with_scratch, Answer, Call, DB};
+use crate::index::dirty_refusal;
+use crate::schema::{definition, put_props};
+use crate::session::with_txn;
+use crate::term::RawTerm;
+use crate::{atoms, nif};
+use remnesia_engine::txn::{LockKind, Stop};
+
+fn ok(_: ()) -> Answer {
+    Ok(atoms::ok())
+}
+
+nif!(
+    /// Freezes the table and begins its successor.
+    shadow_create,
+    |call, [ctx, table, type_, arity, record_name, index]| {
+        let definition = definition(call, [*type_, *arity, *record_name, *index])?;
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            txn.lock_table(table, LockKind::Write)?;
+            txn.open(table).freeze();
+            DB.create_shadow(txn.open(table), definition);
+            ok(())
+        })
+    }
+);
+
+fn write(call: &Call, table: RawTerm, term: RawTerm) -> Answer {
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        let shadow = DB.shadow(&name).ok_or(Stop::NoTable)?;
+        let record = record(call, &mut scratch.encoder, term, &shadow)?;
+        DB.write(&shadow, record.clone()).map_err(|stop| dirty_refusal(call, stop, &shadow, table, &record))?;
+        ok(())
+    })
+}
+
+nif!(
+    /// Writes into the successor. Work: the size of the record.
+    shadow_write,
+    |call, [table, term]| write(call, *table, *term)
+);
+
+nif!(
+    /// Puts the successor, with these properties, in the place of the table.
+    shadow_swap,
+    |call, [ctx, table, props]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        with_txn(call, *ctx, |txn| {
+            let table = txn.table(&DB, &name)?;
+            txn.lock_table(table, LockKind::Write)?;
+            if !DB.swap_in(txn.open(table)) {
+                return Err(Stop::NoTable.into());
+            }
+            with_scratch(|scratch| put_props(call, &mut scratch.encoder, &name, *props))?;
+            ok(())
+        })
+    }
+);
+
+nif!(
+    /// Gives the successor up.
+    shadow_drop,
+    |call, [table]| {
+        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        DB.drop_shadow(&name);
+        ok(())
+    }
+);

@@ -1,0 +1,42 @@
+defmodule Remnesia.Mnesia.DoctestTest do
+  use ExUnit.Case
+
+  # The examples of the Mnesia door, each on fresh tables.
+
+  setup do
+    {:atomic, :ok} =
+      :remnesia.create_table(:city, attributes: [:name, :country, :people], index: [:country])
+
+    {:atomic, :ok} = :remnesia.create_table(:hits, attributes: [:page, :count])
+    :remnesia.dirty_write({:city, :oslo, :norway, 700_000})
+
+    on_exit(fn ->
+      :remnesia.unsubscribe({:table, :city})
+      for table <- [:city, :hits, :street], do: :remnesia.delete_table(table)
+    end)
+  end
+
+  doctest Remnesia.Mnesia.Access
+  doctest Remnesia.Mnesia.Activity
+  doctest Remnesia.Mnesia.Dirty
+  doctest Remnesia.Mnesia.Handle
+  doctest Remnesia.Mnesia.System
+  doctest Remnesia.Mnesia.Tables
+
+  test "every function of the door that has a name in Mnesia is there" do
+    left_out =
+      ~w(backup backup_checkpoint activate_checkpoint deactivate_checkpoint restore traverse_backup install_fallback uninstall_fallback
+         load_textfile dump_to_textfile add_backend_type fun_select dirty_sel_init has_var raw_table_info remote_dirty_match_object
+         remote_dirty_select module_info)a
+
+    ours = :remnesia.module_info(:exports)
+
+    assert for(
+             {name, arity} <- :mnesia.module_info(:exports),
+             name not in left_out,
+             {name, arity} not in ours,
+             do: {name, arity}
+           ) ==
+             []
+  end
+end
