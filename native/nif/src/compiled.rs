@@ -118,9 +118,10 @@ thread_local! {
 pub fn recent(table: &Table, spec: RawTerm) -> Option<Arc<Compiled>> {
     let (id, generation) = (table.id, table.indexes.generation());
     LAST.with_borrow(|last| {
-        // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
         let same = |copy: &&Copy| {
-            copy.table == id && copy.generation == generation && unsafe { enif_is_identical(copy.spec, spec) } != 0
+            let known = copy.table == id && copy.generation == generation;
+            // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
+            known && unsafe { enif_is_identical(copy.spec, spec) } != 0
         };
         last.copies.iter().flatten().find(same).map(|copy| copy.compiled.clone())
     })
