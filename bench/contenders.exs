@@ -84,13 +84,10 @@ defmodule Bench.Contender.Remnesia do
   def guard_group(group), do: Query.select(Item, {:==, :group, group})
   def guard_range(from, to), do: Query.select(Ordered, [{:>=, :id, from}, {:<, :id, to}])
 
-  # Rows that match, counted without making them.
-  def guard_count(limit) do
-    {_visited, matched, _time} =
-      Engine.analyze(Plain, [{Plain.__info__().query_base, [{:<, :"$2", limit}], [:"$_"]}])
+  def guard_count(limit), do: Query.count(Plain, {:<, :group, limit})
 
-    matched
-  end
+  def first_by_key(n), do: Query.select(Ordered, [], order_by: {:desc, :id}, limit: n)
+  def first_by_scan(n), do: Query.select(Plain, [], order_by: {:desc, :score}, limit: n)
 
   # A search that finds nothing to read: what remains is compiling and planning.
   def plan_small(i) do
@@ -166,6 +163,12 @@ defmodule Bench.Contender.Mnesia do
   def guard_group(group), do: where(:item, [{:==, :"$2", group}])
   def guard_range(from, to), do: where(:ordered, [{:>=, :"$1", from}, {:<, :"$1", to}])
   def guard_count(limit), do: length(where(:plain, [{:<, :"$2", limit}]))
+
+  # What one writes for it with stock: all, sorted, the first.
+  def first_by_key(n), do: :ordered |> where([]) |> Enum.take(-n) |> Enum.reverse()
+
+  def first_by_scan(n),
+    do: :plain |> where([]) |> Enum.sort_by(&elem(&1, 5), :desc) |> Enum.take(n)
 
   def dirty_read(i), do: :mnesia.dirty_read(:item, i)
   def dirty_overwrite(i), do: :mnesia.dirty_write({:plain, i, div(i, 10), "written", :other, 1.5})

@@ -84,10 +84,16 @@ defmodule Bench.Rows do
         count = fn -> c.guard_count(div(n, 100)) end
         if c == Ets, do: fn _ -> count.() end, else: fn _ -> c.transaction(count) end
       end),
+      row("last 10 by key", @transactional, [mnesia: n / 100], fn c ->
+        fn _ -> c.transaction(fn -> c.first_by_key(10) end) end
+      end),
+      row("greatest 10 of another attribute", @transactional, [mnesia: 8], fn c ->
+        fn _ -> c.transaction(fn -> c.first_by_scan(10) end) end
+      end),
       row("small spec compiled and planned", [Remnesia], [ns: 5_000], fn c ->
         fn i -> c.plan_small(key.(i)) end
       end),
-      row("the same small spec again", [Remnesia], [ns: 5_000], fn c ->
+      row("the same small spec again", [Remnesia], [ns: 300], fn c ->
         fn _ -> c.plan_small(1) end
       end)
     ] ++

@@ -45,6 +45,17 @@ defmodule Remnesia.DifferencesTest do
     assert stock.a == :first
   end
 
+  test "a limit after writes in the same transaction" do
+    {ours, stock} =
+      both(Tables.Set, fn query, _keys ->
+        for id <- 1..10, do: query.write(%Tables.Set{id: id})
+        length(query.select(Tables.Set, [], limit: 2))
+      end)
+
+    assert ours == 2
+    assert stock > 2
+  end
+
   test "0.0 deleted and 0 written in one transaction" do
     {ours, stock} =
       both(Tables.Set, fn query, _keys ->

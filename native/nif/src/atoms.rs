@@ -31,5 +31,5 @@ atoms! {
     watched = "$watched", frozen = "$frozen", transactions = "$transactions",
     sync = "$sync", room = "$room", disc_failed = "disc_failed", disc_recovered = "disc_recovered", flush_failed = "flush_failed",
     disc_process = "Elixir.Remnesia.Engine.Local.Disc",
-    table = "table", node = "node", both = "both", unique = "unique", more = "$more",
+    table = "table", node = "node", self_ = "self", both = "both", unique = "unique", more = "$more",
 }

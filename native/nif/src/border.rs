@@ -277,6 +277,12 @@ impl Scratch {
         }
     }
 
+    /// The same, to be kept beyond the call.
+    pub fn open(&mut self, call: &Call, term: RawTerm) -> Result<Arc<OpenTable>, Fail> {
+        let at = self.table_of(call, term)?;
+        Ok(self.tables[at].clone())
+    }
+
     /// A table of a transaction by its name as a term.
     #[inline]
     pub fn table_in(&mut self, call: &Call, txn: &mut Txn, term: RawTerm) -> Result<TableRef, Fail> {

@@ -1,13 +1,17 @@
 //! Specs that were compiled and planned before: programs send the same ones again and again.
 //!
-//! Each thread keeps a few, by table and bytes. Atoms and local pids are the VM's words in these bytes, good for the life of the VM;
+//! Each thread keeps a few, by table and bytes, and of those the last as terms: to compare two terms takes a fraction of the time that it takes
+//! to write one as bytes. Atoms and local pids are the VM's words in these bytes, good for the life of the VM;
 //! a spec with living terms beside its bytes is not kept, or it would keep them. What a spec leads to in a table depends on the type,
 //! which a table has for life (its number is never used again), and on the indexes, which are known by their generation.
 
+use crate::term::{Env, RawTerm};
 use remnesia_engine::matchspec::Program;
 use remnesia_engine::table::key::hash;
 use remnesia_engine::table::Table;
+use remnesia_engine::term::tag;
 use remnesia_engine::txn::plan::{paths, Path};
+use rustler::sys::{enif_alloc_env, enif_free_env, enif_is_identical, enif_make_copy};
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
@@ -16,17 +20,23 @@ const KEPT: usize = 64;
 /// Longer ones are not kept.
 const MAX_BYTES: usize = 1024;
 
+/// What a spec may ask of the process that runs it.
+#[derive(Clone, Copy)]
+pub struct Asks {
+    pub of_node: bool,
+    pub of_self: bool,
+}
+
 /// A compiled spec.
 pub struct Compiled {
     pub program: Program,
-    /// It asks for the name of this node.
-    pub needs_node: bool,
+    pub asks: Asks,
     paths: OnceLock<Vec<Path>>,
 }
 
 impl Compiled {
-    pub fn new(program: Program, needs_node: bool) -> Compiled {
-        Compiled { program, needs_node, paths: OnceLock::new() }
+    pub fn new(program: Program, asks: Asks) -> Compiled {
+        Compiled { program, asks, paths: OnceLock::new() }
     }
 
     /// The ways to its rows in the table that it was compiled for.
@@ -69,4 +79,81 @@ pub fn keep(table: u64, generation: u64, spec: &[u8], compiled: &Arc<Compiled>) 
     let entry = Entry { table, generation, spec: spec.into(), compiled: compiled.clone() };
     // What is pushed out is dropped after the borrow.
     let _old = CACHE.with_borrow_mut(|cache| cache[place(table, spec)].replace(entry));
+}
+
+/// Specs kept as terms.
+const RECENT: usize = 8;
+/// One in so many that are found by their bytes takes a place: a program with more specs than places does not copy one each time.
+const ADMITTED: u32 = 8;
+
+/// A copy of a spec in an environment of its own.
+struct Copy {
+    table: u64,
+    generation: u64,
+    env: Env,
+    spec: RawTerm,
+    compiled: Arc<Compiled>,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // SAFETY: made by `remember`, used by this copy alone.
+        unsafe { enif_free_env(self.env) };
+    }
+}
+
+#[derive(Default)]
+struct Recent {
+    copies: [Option<Copy>; RECENT],
+    next: usize,
+    misses: u32,
+}
+
+thread_local! {
+    static LAST: RefCell<Recent> = RefCell::default();
+}
+
+/// A spec that was used before, by the term.
+#[inline]
+pub fn recent(table: &Table, spec: RawTerm) -> Option<Arc<Compiled>> {
+    let (id, generation) = (table.id, table.indexes.generation());
+    LAST.with_borrow(|last| {
+        let same = |copy: &&Copy| {
+            let known = copy.table == id && copy.generation == generation;
+            // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
+            known && unsafe { enif_is_identical(copy.spec, spec) } != 0
+        };
+        last.copies.iter().flatten().find(same).map(|copy| copy.compiled.clone())
+    })
+}
+
+/// May a copy stand for the spec? Not if there may be a float in it: a zero is identical to one of the other sign. And not a binary that
+/// could be a part of a large one, which the copy would keep.
+fn may_be_kept(bytes: &[u8]) -> bool {
+    let part = |pair: &[u8]| pair[0] == tag::BINARY && pair[1] > HEAP_BINARY;
+    !bytes.iter().any(|&b| b == tag::FLOAT || b == tag::BINARY_L || b == tag::BITS) && !bytes.windows(2).any(part)
+}
+
+/// Binaries up to here are copied by the VM, longer ones referred to.
+const HEAP_BINARY: u8 = 64;
+
+/// Keeps a spec that was found by its bytes as a term too.
+pub fn remember(table: u64, generation: u64, spec: RawTerm, bytes: &[u8], compiled: &Arc<Compiled>) {
+    let due = LAST.with_borrow_mut(|last| {
+        last.misses = last.misses.wrapping_add(1);
+        last.misses % ADMITTED == 0
+    });
+    if !due || !may_be_kept(bytes) {
+        return;
+    }
+    // SAFETY: a new environment and a copy in it, which `Copy` owns.
+    let (env, spec) = unsafe {
+        let env = enif_alloc_env();
+        (env, enif_make_copy(env, spec))
+    };
+    let copy = Copy { table, generation, env, spec, compiled: compiled.clone() };
+    let _old = LAST.with_borrow_mut(|last| {
+        last.next = (last.next + 1) % RECENT;
+        last.copies[last.next].replace(copy)
+    });
 }

@@ -2,7 +2,7 @@
 
 use crate::access::decode_key;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
-use crate::compiled::{self, Compiled};
+use crate::compiled::{self, Asks, Compiled};
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
 use crate::term::{decode, decode_record, host, word, RawTerm};
 use crate::{atoms, nif};
@@ -12,6 +12,7 @@ use remnesia_engine::term::{atom, key, same, tag, Attached, Record, Writer};
 use remnesia_engine::txn::overlay::Overlay;
 use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted, Stop};
 use rustler::sys::*;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,19 +27,21 @@ const STEP_TIME: Duration = Duration::from_micros(50);
 /// A spec and what it takes to run it.
 pub struct Spec {
     pub compiled: Arc<Compiled>,
-    self_pid: Vec<u8>,
-    node: Vec<u8>,
-    scratch: Box<matchspec::Scratch>,
+    self_pid: SmallVec<[u8; 16]>,
+    node: SmallVec<[u8; 16]>,
+    scratch: matchspec::Scratch,
 }
 
 impl Spec {
     fn new(call: &Call, compiled: Arc<Compiled>) -> Spec {
-        let mut own = Writer::new();
-        if let Some(pid) = caller(call.env) {
-            own.local_pid(word(pid_term(call.env, pid)));
+        let mut own = SmallVec::new();
+        if let Some(pid) = caller(call.env).filter(|_| compiled.asks.of_self) {
+            let mut writer = Writer::new();
+            writer.local_pid(word(pid_term(call.env, pid)));
+            own = SmallVec::from_slice(&writer.buf);
         }
-        let node = if compiled.needs_node { node(call) } else { vec![tag::NIL] };
-        Spec { compiled, self_pid: own.buf, node, scratch: Box::default() }
+        let node = if compiled.asks.of_node { node(call) } else { SmallVec::from_slice(&[tag::NIL]) };
+        Spec { compiled, self_pid: own, node, scratch: matchspec::Scratch::default() }
     }
 
     /// What was built last, see [`matchspec::Scratch::value`].
@@ -202,7 +205,6 @@ impl Select {
 
     /// One slice: `{:done, list}`, `{:slice, list, cont}` or `{:limit, list, cont}`.
     fn slice(&mut self, call: &Call, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Result<(RawTerm, RawTerm), Fail> {
-        let begun = Instant::now();
         if self.scan.open.is_dropped() {
             return Err(Fail::Stop(Stop::NoTable));
         }
@@ -210,6 +212,11 @@ impl Select {
             let name = table_name(call, &self.scan.open);
             return Err(Fail::Reason(call.tuple(&[atoms::table_damaged(), name])));
         }
+        // What leads to nothing is not worth a look at the clock.
+        if self.scan.is_done() && self.hits.is_empty() && !self.sorting && !matches!(self.want, Want::Count { .. }) {
+            return Ok((atoms::done(), call.list(&[])));
+        }
+        let begun = Instant::now();
         let mut answers = Vec::new();
         let mut bytes = 0;
         let mut now = begun;
@@ -293,9 +300,13 @@ nif!(select_next, |call, [ctx, continuation]| {
 
 /// A spec for a table, compiled or found again.
 pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
+    if let Some(found) = compiled::recent(table, spec) {
+        return Ok(Spec::new(call, found));
+    }
     encode(call, scratch, spec)?;
     let generation = table.indexes.generation();
     if let Some(found) = compiled::find(table, scratch.encoder.bytes()) {
+        compiled::remember(table.id, generation, spec, scratch.encoder.bytes(), &found);
         return Ok(Spec::new(call, found));
     }
     call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
@@ -317,21 +328,22 @@ pub fn compile(call: &Call, scratch: &mut Scratch, arity: usize, record_name: u6
     let attached = encoder.attached();
     let program = Program::parse(encoder.bytes(), arity, record_name, attached)?;
     let program = if lone { program.without_table() } else { program };
-    Ok(Spec::new(call, Arc::new(Compiled::new(program, mentions_node(encoder.bytes())))))
+    let asks = Asks { of_node: mentions(encoder.bytes(), atoms::node()), of_self: mentions(encoder.bytes(), atoms::self_()) };
+    Ok(Spec::new(call, Arc::new(Compiled::new(program, asks))))
 }
 
-/// The name of this node is needed only by a spec that asks for it.
-fn mentions_node(spec: &[u8]) -> bool {
+/// Is this atom anywhere in the spec?
+fn mentions(spec: &[u8], atom: RawTerm) -> bool {
     let mut form = Writer::new();
-    form.atom(word(atoms::node()));
+    form.atom(word(atom));
     spec.windows(form.len()).any(|w| w == &form.buf[..])
 }
 
-fn node(call: &Call) -> Vec<u8> {
+fn node(call: &Call) -> SmallVec<[u8; 16]> {
     let (text, _) = atom::host().this_node();
     let mut form = Writer::new();
     form.atom(word(host::atom(call.env, &String::from_utf8_lossy(&text))));
-    form.buf
+    SmallVec::from_slice(&form.buf)
 }
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.
@@ -351,15 +363,14 @@ fn search_in_order(
         Ok(in_order(paths, plan::cheapest(paths, &open.table), &open.table, by, limit > 0, written))
     };
     with_scratch(|scratch| {
-        let name = name(call, scratch, table)?;
         if no_txn(ctx) {
-            let open = DB.sound(&name)?;
+            let open = scratch.open(call, table)?;
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let course = course(&spec, &open, false)?;
             return begin(call, Select::in_order(&open, course, by, spec, limit, skip)?, None, &mut scratch.terms);
         }
         with_txn(call, ctx, |txn| {
-            let table_ = txn.table(&DB, &name)?;
+            let table_ = scratch.table_in(call, txn, table)?;
             let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
             let course = course(&spec, txn.open(table_), !txn.overlay().untouched(txn.open(table_)))?;
             txn.lock_plan(&DB, table_, &course.plan, kind)?;
@@ -379,15 +390,14 @@ pub fn search(
     want: impl FnOnce(Spec) -> Want,
 ) -> Answer {
     with_scratch(|scratch| {
-        let name = name(call, scratch, table)?;
         if no_txn(ctx) {
-            let open = DB.sound(&name)?;
+            let open = scratch.open(call, table)?;
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let plan = pick(&spec, &open.table)?;
             return begin(call, Select::new(&open, plan, want(spec), limit)?, None, &mut scratch.terms);
         }
         with_txn(call, ctx, |txn| {
-            let table_ = txn.table(&DB, &name)?;
+            let table_ = scratch.table_in(call, txn, table)?;
             let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
             if kind == LockKind::Write {
                 crate::access::writable(txn.open(table_))?;
