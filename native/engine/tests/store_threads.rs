@@ -2,9 +2,10 @@
 
 mod store_common;
 
-use remnesia_engine::store::base::MemBase;
+use remnesia_engine::store::base::{Base, Batch, MemBase};
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::file::{Dir, Modes};
+use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Observer, Store, StoreError, Table, Wait};
 use remnesia_engine::txn::lock::Waker;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -275,4 +276,80 @@ fn a_slow_flush_stalls_nobody_until_the_bound() {
         base.fail_after(None);
     });
     assert_eq!((done.load(Ordering::SeqCst), watch.failed.load(Ordering::SeqCst)), (4000, 0));
+}
+
+/// A base store of a known database that never takes anything from the log.
+fn bare_base() -> Arc<MemBase> {
+    let base = MemBase::default();
+    base.apply(&Batch { meta: &[(b"database", Some(&[7; 8]))], ..Batch::default() }).expect("applies");
+    Arc::new(base)
+}
+
+/// With a base store that takes nothing, or in LMDB with a flush that is always at work.
+fn open_killed(path: &std::path::Path, lmdb: bool) -> Store {
+    let config = Config {
+        segment_bytes: 64 << 10,
+        sync_interval: Duration::from_millis(if lmdb { 2 } else { 60_000 }),
+        ..Config::default()
+    };
+    let dir = log_dir(path, Modes::default()).expect("directory");
+    if lmdb {
+        let base = || Ok(Arc::new(Lmdb::open(&path.join("base"), &Options::default())?) as Arc<dyn Base>);
+        return Store::open_with(dir, base, config, Arc::new(Callbacks)).expect("opens").0;
+    }
+    let base = bare_base();
+    let store = Store::open(dir, base.clone(), config, Arc::new(Callbacks)).expect("opens").0;
+    base.fail_after(Some(0));
+    store
+}
+
+/// The other process of `killed`: says each commit when it is answered, on and on.
+#[test]
+fn killed_child() {
+    let Ok(path) = std::env::var("REMNESIA_TEST_KILLED") else { return };
+    let store = open_killed(std::path::Path::new(&path), std::env::var("REMNESIA_TEST_LMDB").is_ok());
+    let table = store.create_table(false, b"t").expect("makes");
+    for i in 0.. {
+        put(&store, table, i, i).expect("commits");
+        // Past the buffer of the test runner, in one system call.
+        use std::io::Write;
+        let _ = std::fs::OpenOptions::new().append(true).open(format!("{path}/answered")).expect("opens").write_all(&[1]);
+    }
+}
+
+/// An answered commit survives SIGKILL, though nothing was synced.
+#[test]
+fn killed_without_a_sync() {
+    killed(false);
+}
+
+/// And while segments are flushed and used again.
+#[test]
+fn killed_in_a_flush() {
+    killed(true);
+}
+
+fn killed(lmdb: bool) {
+    for round in 0..5 {
+        let temp = Temp::new(&format!("killed_{lmdb}_{round}"));
+        std::fs::create_dir_all(&temp.0).expect("makes");
+        let answered = temp.0.join("answered");
+        std::fs::write(&answered, []).expect("writes");
+        let count = || std::fs::metadata(&answered).expect("is there").len();
+        let mut command = std::process::Command::new(std::env::current_exe().expect("a program"));
+        command.args(["--exact", "killed_child"]).env("REMNESIA_TEST_KILLED", &temp.0).stdout(std::process::Stdio::null());
+        if lmdb {
+            command.env("REMNESIA_TEST_LMDB", "1");
+        }
+        let mut child = command.spawn().expect("starts");
+        until("commits", || count() > 500 + 1700 * round);
+        child.kill().expect("dies");
+        child.wait().expect("is dead");
+        let store = open_killed(&temp.0, lmdb);
+        let mut rows = Vec::new();
+        store.load(1, &mut |row| rows.push(of_row(&row).0)).expect("loads");
+        rows.sort_unstable();
+        assert_eq!(rows, (0..rows.len() as i64).collect::<Vec<_>>(), "a prefix");
+        assert!(rows.len() as u64 >= count(), "{} of {} that were answered", rows.len(), count());
+    }
 }

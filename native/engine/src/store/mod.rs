@@ -136,7 +136,7 @@ impl Store {
         Store::open_with(dir, || Ok(base), config, observer)
     }
 
-    /// The same; the base store is opened once no other opener can have it.
+    /// The same with a base store that may not be opened twice: `base` is called when the directory is locked.
     pub fn open_with(
         dir: Arc<dyn Dir>,
         base: impl FnOnce() -> Result<Arc<dyn Base>, StoreError>,
@@ -307,6 +307,7 @@ impl Store {
 
     /// Moves all that is synced to the base store. Blocks.
     pub fn flush_all(&self) -> Result<(), StoreError> {
+        self.inner.log.keep_step()?;
         self.inner.log.rotate();
         // The next segment has to be known to be on disc before the one before it goes.
         self.inner.log.mark();
