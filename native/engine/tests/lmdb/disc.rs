@@ -71,6 +71,8 @@ fn a_full_disc() {
     holds(&store, 500);
     // The same again, and after a start: refused again, and nothing is lost.
     assert!(is_full(&put(&store, 0..500, byte)));
+    assert!(is_full(&store.compact()));
+    holds(&store, 500);
     drop(store);
     check::walk(&directory.join(FILE)).unwrap();
     let store = Lmdb::open(&directory, &Options::default()).unwrap();

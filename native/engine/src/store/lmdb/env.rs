@@ -220,6 +220,24 @@ impl Env {
         Ok(())
     }
 
+    /// Lets `copy` write the contents into a new file, which then takes the place of this one. Answers the lengths of both.
+    pub fn replace(&self, copy: impl FnOnce(&Opened, &Environment) -> Result<(), StoreError>) -> Result<(u64, u64), StoreError> {
+        let making = self.directory.join(MAKING);
+        let length = |file: &Path| fs::metadata(file).map(|meta| meta.len()).map_err(|e| StoreError::io("reading", file, &e));
+        let before = length(&self.file)?;
+        {
+            let opened = self.get()?;
+            fill(&making, &self.options, self.options.map, |env| copy(&opened, env))?;
+        }
+        let after = length(&making.join(FILE))?;
+        let mut opened = self.opened.write();
+        opened.1 = None;
+        let placed = take_place(&making, &self.directory);
+        let (size, again) = open(&self.directory, &self.options, opened.0)?;
+        *opened = (size, Some(again));
+        placed.map(|()| (before, after))
+    }
+
     pub fn error(&self, doing: &'static str, error: lmdb::Error) -> StoreError {
         match error {
             lmdb::Error::Other(EIO) => self.why(doing).unwrap_or_else(|| translate(doing, &self.file, error)),
@@ -246,20 +264,35 @@ fn make_directory(directory: &Path, options: &Options) -> Result<(), StoreError>
 /// Makes an empty environment beside its place and moves it there whole, so that a file in its place is never half made.
 fn make(directory: &Path, options: &Options) -> Result<(), StoreError> {
     let making = directory.join(MAKING);
-    let io = |doing, path: &Path| {
-        let path = path.to_path_buf();
-        move |e: std::io::Error| StoreError::io(doing, &path, &e)
-    };
-    if fs::symlink_metadata(&making).is_ok() {
-        fs::remove_dir_all(&making).map_err(io("clearing", &making))?;
+    fill(&making, options, SMALLEST_MAP, |env| super::write::first(env).map_err(|e| translate("making", &making, e)))?;
+    take_place(&making, directory)
+}
+
+/// Makes an environment in a directory of its own, which is gone again if that fails.
+fn fill(
+    making: &Path,
+    options: &Options,
+    map: usize,
+    write: impl FnOnce(&Environment) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    if fs::symlink_metadata(making).is_ok() {
+        fs::remove_dir_all(making).map_err(|e| StoreError::io("clearing", making, &e))?;
     }
-    make_directory(&making, options)?;
-    let (_, env) = start(&making, options, SMALLEST_MAP)?;
-    super::write::first(&env).map_err(|e| translate("making", &making, e))?;
-    drop(env);
-    fs::rename(making.join(FILE), directory.join(FILE)).map_err(io("making", directory))?;
-    File::open(directory).and_then(|d| d.sync_all()).map_err(io("syncing", directory))?;
-    fs::remove_dir_all(&making).map_err(io("clearing", &making))
+    let filled = make_directory(making, options).and_then(|()| write(&start(making, options, map)?.1));
+    if filled.is_err() {
+        let _ = fs::remove_dir_all(making);
+    }
+    filled
+}
+
+/// Moves a file that is made to its place, over the one there.
+fn take_place(making: &Path, directory: &Path) -> Result<(), StoreError> {
+    let io = |doing, path: &Path, e: std::io::Error| StoreError::io(doing, path, &e);
+    fs::rename(making.join(FILE), directory.join(FILE)).map_err(|e| io("making", directory, e))?;
+    File::open(directory).and_then(|d| d.sync_all()).map_err(|e| io("syncing", directory, e))?;
+    // What stays there is cleared before the next time.
+    let _ = fs::remove_dir_all(making);
+    Ok(())
 }
 
 /// Opens LMDB with a map of `size` bytes, or of less where the system allows less.
@@ -300,7 +333,7 @@ fn reserve_lock_file(directory: &Path, options: &Options) -> Result<(), StoreErr
     file.and_then(|mut file| file.write_all(&zeros)).map_err(|e| StoreError::io("opening", &path, &e))
 }
 
-fn trees(env: &Environment) -> lmdb::Result<Trees> {
+pub fn trees(env: &Environment) -> lmdb::Result<Trees> {
     let txn = env.begin_ro_txn()?;
     // SAFETY: the environment was opened by this thread just now: no other transaction opens trees.
     let open = |name: &str| unsafe { txn.open_db(Some(name)) };

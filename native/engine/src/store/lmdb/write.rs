@@ -62,6 +62,47 @@ pub fn first(env: &Environment) -> lmdb::Result<()> {
     txn.commit()
 }
 
+/// Entries that one transaction of a copy writes.
+const COPIED: usize = 100_000;
+
+/// Copies all that is in `from` to a new environment, each tree in key order, so that its pages become full. Places stay as they are;
+/// what is garbage is left out.
+pub fn copy(from: &Opened, to: &Environment, path: &Path, writer: &Writer) -> Result<(), StoreError> {
+    let failed = |e| translate("compacting", path, e);
+    first(to).map_err(failed)?;
+    let trees = super::env::trees(to).map_err(failed)?;
+    let state = writer.state;
+    let garbage = |key: &[u8]| key.first_chunk().is_some_and(|prefix| writer.garbage.contains(&u32::from_be_bytes(*prefix)));
+    let reading = from.begin().map_err(failed)?;
+    debug_assert_eq!(number(&*reading), state.txn, "the caller keeps writers out");
+    let pairs = from.trees.tables.into_iter().zip(trees.tables).enumerate();
+    for (tree, (source, target)) in pairs.chain([(usize::MAX, (from.trees.info, trees.info))]) {
+        let mut cursor = reading.open_ro_cursor(source).map_err(failed)?;
+        let mut entries = cursor.iter().peekable();
+        while entries.peek().is_some() {
+            let mut txn = to.begin_rw_txn().map_err(failed)?;
+            for entry in entries.by_ref().take(COPIED) {
+                let (key, sealed) = entry.map_err(failed)?;
+                let info = tree == usize::MAX;
+                let old =
+                    if info { key == State::KEY || key[0] == kind::GARBAGE } else { tree == usize::from(SHARED) && garbage(key) };
+                // Nothing damaged goes on.
+                unseal(key, sealed)
+                    .ok_or_else(|| StoreError::corrupt(path, 0, "a value has another checksum than it was written with"))?;
+                if !old {
+                    txn.put(target, &key, &sealed, WriteFlags::APPEND).map_err(failed)?;
+                }
+            }
+            txn.commit().map_err(failed)?;
+        }
+    }
+    let mut txn = to.begin_rw_txn().map_err(failed)?;
+    let state = State { txn: number(&txn), ..state };
+    let mut sealed = Vec::new();
+    txn.put(trees.info, &State::KEY, &seal(State::KEY, &state.write(), &mut sealed), WriteFlags::empty()).map_err(failed)?;
+    txn.commit().map_err(failed)
+}
+
 /// A transaction that is being written.
 pub struct Writing<'e, 'p> {
     txn: RwTransaction<'e>,
