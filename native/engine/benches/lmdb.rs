@@ -69,7 +69,9 @@ fn bench(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 n = (n + 1) % ROWS;
-                store.get(1, &key(if scatter { scattered(n) } else { n % 16 }), &mut |value| drop(black_box(value.len())))
+                store.get(1, &key(if scatter { scattered(n) } else { n % 16 }), &mut |value| {
+                    assert!(black_box(value.len()) == VALUE)
+                })
             });
         });
     }

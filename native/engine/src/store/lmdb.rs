@@ -11,11 +11,13 @@
 //!   copy in memory, unless the state they read is older or newer than the copy.
 //! * The memory map is never written through, so a full disc is an error of a system call, and no page is changed by accident.
 
+mod change;
 pub mod check;
 mod chunk;
 mod env;
 mod format;
 mod rows;
+mod whole;
 mod write;
 
 use super::base::{Base, Batch};
@@ -70,7 +72,7 @@ impl Lmdb {
     pub fn open(directory: &Path, options: &Options) -> Result<Lmdb, StoreError> {
         let look = |file: &Path| if options.clean { check::quick(file) } else { check::walk(file).map(drop) };
         let env = Env::open(directory, options, look)?;
-        let (places, writer) = write::load(&*env.get()?, &env.file)?;
+        let (places, writer) = whole::load(&*env.get()?, &env.file)?;
         let position = AtomicU64::new(writer.state.position);
         let known = RwLock::new(Known { places: places.clone(), since: writer.state.txn, until: u64::MAX });
         Ok(Lmdb { env, known, position, writer: Mutex::new((places, writer)) })
@@ -163,7 +165,7 @@ impl Lmdb {
     /// Errors leave the old file in its place.
     pub fn compact(&self) -> Result<(u64, u64), StoreError> {
         let mut writer = self.writer.lock();
-        let compacted = self.env.replace(|from, to| write::copy(from, to, &self.env.file, &writer.1))?;
+        let compacted = self.env.replace(|from, to| whole::copy(from, to, &self.env.file, &writer.1))?;
         self.believe(&mut writer)?;
         Ok(compacted)
     }
@@ -207,7 +209,7 @@ impl Lmdb {
 
     /// Takes what the file says for what is.
     fn believe(&self, writer: &mut (Places, Writer)) -> Result<(), StoreError> {
-        let (places, found) = write::load(&*self.env.get()?, &self.env.file)?;
+        let (places, found) = whole::load(&*self.env.get()?, &self.env.file)?;
         self.position.store(found.state.position, Ordering::Release);
         *self.known.write() = Known { places: places.clone(), since: found.state.txn, until: u64::MAX };
         *writer = (places, found);

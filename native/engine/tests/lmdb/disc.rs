@@ -137,6 +137,28 @@ fn a_map_that_becomes_too_small() {
     holds(&store, 59 * 30);
 }
 
+/// Whoever needs the store alone gets it, however many readers there are; a reader that asks for more meanwhile is not one of those that wait.
+#[test]
+fn readers_do_not_keep_others_out() {
+    let directory = Directory::new();
+    let store = Lmdb::open(&directory.0, &Options::default()).unwrap();
+    put(&store, 0..50, 1).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let nested = &mut |key: &[u8], _: &[u8]| store.get(1, key, &mut |_| ()).unwrap();
+                    store.scan(1, Bound::Unbounded, nested).unwrap();
+                }
+            });
+        }
+        (0..10).for_each(|_| drop(store.compact().unwrap()));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    holds(&store, 50);
+}
+
 #[test]
 fn one_open_per_process() {
     let directory = Directory::new();

@@ -9,13 +9,15 @@ use super::format::{tree_name, INFO, OWN};
 use crate::sync::global;
 use crossbeam::queue::ArrayQueue;
 use lmdb::{Database, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, Transaction};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the map is larger than 32 bits can address");
@@ -36,6 +38,8 @@ const IDLE: usize = 64;
 const PROBE: &str = "probe";
 const PROBE_SIZE: usize = 1 << 18;
 const EIO: i32 = 5;
+/// How long a reader lets others pass that wait for all readers, unless it is one of those they wait for.
+const POLITE: Duration = Duration::from_millis(20);
 const ENOMEM: i32 = 12;
 const EBUSY: i32 = 16;
 
@@ -161,6 +165,8 @@ pub struct Env {
     directory: PathBuf,
     options: Options,
     opened: RwLock<(usize, Option<Opened>)>,
+    /// Somebody waits for all readers to be through.
+    waiting: AtomicBool,
     _claim: Claim,
 }
 
@@ -185,18 +191,29 @@ impl Env {
         }
         let opened = open(directory, options, options.map)?;
         let opened = RwLock::new((opened.0, Some(opened.1)));
-        Ok(Env { file, directory: directory.into(), options: options.clone(), opened, _claim: claim })
+        let waiting = AtomicBool::new(false);
+        Ok(Env { file, directory: directory.into(), options: options.clone(), opened, waiting, _claim: claim })
     }
 
-    /// The environment for as long as the guard lives. A callback may ask again.
+    /// The environment for as long as the guard lives. A callback may ask again: it has the guard already, so nobody waits for it to come.
+    /// Others let pass who waits for all readers, or he would wait for ever.
     pub fn get(&self) -> Result<impl Deref<Target = Opened> + '_, StoreError> {
-        let guard = self.opened.read_recursive();
+        let polite = if self.waiting.load(Ordering::Relaxed) { self.opened.try_read_for(POLITE) } else { None };
+        let guard = polite.unwrap_or_else(|| self.opened.read_recursive());
         RwLockReadGuard::try_map(guard, |opened| opened.1.as_ref()).map_err(|_| StoreError::Closed)
+    }
+
+    /// Waits for all readers.
+    fn alone(&self) -> RwLockWriteGuard<'_, (usize, Option<Opened>)> {
+        self.waiting.store(true, Ordering::Relaxed);
+        let opened = self.opened.write();
+        self.waiting.store(false, Ordering::Relaxed);
+        opened
     }
 
     /// Opens it anew with a larger map, when all readers are through.
     pub fn grow(&self) -> Result<(), StoreError> {
-        let mut opened = self.opened.write();
+        let mut opened = self.alone();
         let old = opened.0;
         if old >= LARGEST_MAP {
             return Err(StoreError::TooLarge { bytes: old as u64 * 2, most: LARGEST_MAP as u64 });
@@ -212,7 +229,7 @@ impl Env {
 
     /// Opens it anew after a failure that LMDB does not go on from, when `check` finds the file in order.
     pub fn reopen(&self, check: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let mut opened = self.opened.write();
+        let mut opened = self.alone();
         opened.1 = None;
         check(&self.file)?;
         let (size, again) = open(&self.directory, &self.options, opened.0)?;
@@ -230,7 +247,7 @@ impl Env {
             fill(&making, &self.options, self.options.map, |env| copy(&opened, env))?;
         }
         let after = length(&making.join(FILE))?;
-        let mut opened = self.opened.write();
+        let mut opened = self.alone();
         opened.1 = None;
         let placed = take_place(&making, &self.directory);
         let (size, again) = open(&self.directory, &self.options, opened.0)?;
@@ -264,7 +281,7 @@ fn make_directory(directory: &Path, options: &Options) -> Result<(), StoreError>
 /// Makes an empty environment beside its place and moves it there whole, so that a file in its place is never half made.
 fn make(directory: &Path, options: &Options) -> Result<(), StoreError> {
     let making = directory.join(MAKING);
-    fill(&making, options, SMALLEST_MAP, |env| super::write::first(env).map_err(|e| translate("making", &making, e)))?;
+    fill(&making, options, SMALLEST_MAP, |env| super::whole::first(env).map_err(|e| translate("making", &making, e)))?;
     take_place(&making, directory)
 }
 
