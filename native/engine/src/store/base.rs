@@ -44,6 +44,10 @@ pub trait Base: Send + Sync {
     fn apply(&self, batch: &Batch<'_>) -> Result<(), StoreError>;
     /// The keys of a table in order from `from` on, until `f` answers false.
     fn scan(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
+    /// As `scan`, against the order of keys, from `from` down.
+    fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
+    /// Number of keys of a table, as of the last transaction; at once.
+    fn size(&self, table: u32) -> u64;
     /// Gives the value of a key to `f`; false if there is none.
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
 }
@@ -154,6 +158,26 @@ impl Base for MemBase {
             }
         }
         Ok(())
+    }
+
+    fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        let state = self.state.read();
+        let from = match from {
+            Bound::Included(key) => Bound::Included((table, key.to_vec())),
+            Bound::Excluded(key) => Bound::Excluded((table, key.to_vec())),
+            Bound::Unbounded => table.checked_add(1).map_or(Bound::Unbounded, |next| Bound::Excluded((next, Vec::new()))),
+        };
+        let rows = state.rows.range((Bound::Unbounded, from)).rev();
+        for ((_, key), value) in rows.take_while(|((of, _), _)| *of == table) {
+            if !f(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn size(&self, table: u32) -> u64 {
+        self.state.read().rows.range((table, Vec::new())..).take_while(|((of, _), _)| *of == table).count() as u64
     }
 
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {

@@ -11,11 +11,13 @@
 //!   copy in memory, unless the state they read is older or newer than the copy.
 //! * The memory map is never written through, so a full disc is an error of a system call, and no page is changed by accident.
 
+mod change;
 pub mod check;
 mod chunk;
 mod env;
 mod format;
 mod rows;
+mod whole;
 mod write;
 
 use super::base::{Base, Batch};
@@ -70,15 +72,10 @@ impl Lmdb {
     pub fn open(directory: &Path, options: &Options) -> Result<Lmdb, StoreError> {
         let look = |file: &Path| if options.clean { check::quick(file) } else { check::walk(file).map(drop) };
         let env = Env::open(directory, options, look)?;
-        let (places, writer) = write::load(&*env.get()?, &env.file)?;
+        let (places, writer) = whole::load(&*env.get()?, &env.file)?;
         let position = AtomicU64::new(writer.state.position);
         let known = RwLock::new(Known { places: places.clone(), since: writer.state.txn, until: u64::MAX });
         Ok(Lmdb { env, known, position, writer: Mutex::new((places, writer)) })
-    }
-
-    /// Number of rows of a table. Exact, at once, as of the last transaction.
-    pub fn size(&self, table: u32) -> u64 {
-        self.known.read().places.get(&table).map_or(0, |place| place.rows)
     }
 
     /// Bytes of disc that a table takes, free room in its pages included; a table in the shared tree is charged by its rows.
@@ -91,11 +88,6 @@ impl Lmdb {
         let bytes = pages as u64 * u64::from(stat.page_size());
         let share = place.rows as f64 / (stat.entries().max(1) as f64);
         Ok(if place.tree == format::SHARED { (bytes as f64 * share.min(1.0)) as u64 } else { bytes })
-    }
-
-    /// As [`Base::scan`], against the order of keys, from `from` down.
-    pub fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        self.rows(table, |rows| rows.backward(from, f))
     }
 
     /// A read transaction and where the table is in it.
@@ -167,6 +159,17 @@ impl Lmdb {
         }
     }
 
+    /// Writes all rows anew, in key order, into a file without free pages and half-filled ones, which takes the place of this one. Readers
+    /// wait for the last step of it, [`Base::apply`] for all. Answers the file's length before and after. Needs room for both.
+    ///
+    /// Errors leave the old file in its place.
+    pub fn compact(&self) -> Result<(u64, u64), StoreError> {
+        let mut writer = self.writer.lock();
+        let compacted = self.env.replace(|from, to| whole::copy(from, to, &self.env.file, &writer.1))?;
+        self.believe(&mut writer)?;
+        Ok(compacted)
+    }
+
     /// One try of a transaction. Tables that move are announced before the commit, and known in their new places after it.
     fn attempt(&self, batch: &Batch<'_>, writer: &mut (Places, Writer)) -> Result<(), Failed> {
         let opened = self.env.get()?;
@@ -201,7 +204,12 @@ impl Lmdb {
     /// Opens the environment anew after LMDB gave up on it, and believes the file.
     fn recover(&self, writer: &mut (Places, Writer)) -> Result<(), StoreError> {
         self.env.reopen(check::quick)?;
-        let (places, found) = write::load(&*self.env.get()?, &self.env.file)?;
+        self.believe(writer)
+    }
+
+    /// Takes what the file says for what is.
+    fn believe(&self, writer: &mut (Places, Writer)) -> Result<(), StoreError> {
+        let (places, found) = whole::load(&*self.env.get()?, &self.env.file)?;
         self.position.store(found.state.position, Ordering::Release);
         *self.known.write() = Known { places: places.clone(), since: found.state.txn, until: u64::MAX };
         *writer = (places, found);
@@ -259,6 +267,14 @@ impl Base for Lmdb {
         self.rows(table, |rows| rows.forward(from, f))
     }
 
+    fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        self.rows(table, |rows| rows.backward(from, f))
+    }
+
+    fn size(&self, table: u32) -> u64 {
+        self.known.read().places.get(&table).map_or(0, |place| place.rows)
+    }
+
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
         let opened = self.env.get()?;
         let (txn, place) = self.begin(&opened, table)?;
@@ -279,5 +295,39 @@ impl Base for Lmdb {
             Err(lmdb::Error::NotFound) => Ok(false),
             Err(e) => Err(self.env.error("reading", e)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::base::Op;
+    use super::*;
+
+    /// After a failed write of a meta page LMDB refuses all further transactions; the store opens the file anew and goes on.
+    #[test]
+    fn goes_on_after_lmdb_gave_up() {
+        let directory = std::env::temp_dir().join(format!("remnesia-recover-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let store = Lmdb::open(&directory, &Options::default()).expect("a new store");
+        let put = |table: u32| {
+            store.apply(&Batch {
+                ops: &[Op { table, key: b"k", value: Some(b"v") }],
+                position: Some(table.into()),
+                ..Batch::default()
+            })
+        };
+        put(1).expect("room");
+        // As if a commit had failed half-way: what is remembered is not what the file says.
+        store.known.write().places.clear();
+        store.position.store(99, Ordering::Release);
+        let mut writer = store.writer.lock();
+        writer.0.clear();
+        store.recover(&mut writer).expect("the file is in order");
+        drop(writer);
+        assert_eq!((store.position(), store.size(1)), (Ok(1), 1));
+        put(2).expect("room");
+        assert_eq!((store.position(), store.size(1), store.size(2)), (Ok(2), 1, 1));
+        drop(store);
+        std::fs::remove_dir_all(directory).expect("gone");
     }
 }

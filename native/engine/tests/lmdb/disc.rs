@@ -71,6 +71,8 @@ fn a_full_disc() {
     holds(&store, 500);
     // The same again, and after a start: refused again, and nothing is lost.
     assert!(is_full(&put(&store, 0..500, byte)));
+    assert!(is_full(&store.compact()));
+    holds(&store, 500);
     drop(store);
     check::walk(&directory.join(FILE)).unwrap();
     let store = Lmdb::open(&directory, &Options::default()).unwrap();
@@ -133,6 +135,28 @@ fn a_map_that_becomes_too_small() {
         }
     });
     holds(&store, 59 * 30);
+}
+
+/// Whoever needs the store alone gets it, however many readers there are; a reader that asks for more meanwhile is not one of those that wait.
+#[test]
+fn readers_do_not_keep_others_out() {
+    let directory = Directory::new();
+    let store = Lmdb::open(&directory.0, &Options::default()).unwrap();
+    put(&store, 0..50, 1).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let nested = &mut |key: &[u8], _: &[u8]| store.get(1, key, &mut |_| ()).unwrap();
+                    store.scan(1, Bound::Unbounded, nested).unwrap();
+                }
+            });
+        }
+        (0..10).for_each(|_| assert!(store.compact().is_ok()));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    holds(&store, 50);
 }
 
 #[test]

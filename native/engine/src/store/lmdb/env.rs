@@ -9,13 +9,15 @@ use super::format::{tree_name, INFO, OWN};
 use crate::sync::global;
 use crossbeam::queue::ArrayQueue;
 use lmdb::{Database, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, Transaction};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the map is larger than 32 bits can address");
@@ -36,6 +38,8 @@ const IDLE: usize = 64;
 const PROBE: &str = "probe";
 const PROBE_SIZE: usize = 1 << 18;
 const EIO: i32 = 5;
+/// How long a reader lets others pass that wait for all readers, unless it is one of those they wait for.
+const POLITE: Duration = Duration::from_millis(20);
 const ENOMEM: i32 = 12;
 const EBUSY: i32 = 16;
 
@@ -161,6 +165,8 @@ pub struct Env {
     directory: PathBuf,
     options: Options,
     opened: RwLock<(usize, Option<Opened>)>,
+    /// Somebody waits for all readers to be through.
+    waiting: AtomicBool,
     _claim: Claim,
 }
 
@@ -185,18 +191,29 @@ impl Env {
         }
         let opened = open(directory, options, options.map)?;
         let opened = RwLock::new((opened.0, Some(opened.1)));
-        Ok(Env { file, directory: directory.into(), options: options.clone(), opened, _claim: claim })
+        let waiting = AtomicBool::new(false);
+        Ok(Env { file, directory: directory.into(), options: options.clone(), opened, waiting, _claim: claim })
     }
 
-    /// The environment for as long as the guard lives. A callback may ask again.
+    /// The environment for as long as the guard lives. A callback may ask again: it has the guard already, so nobody waits for it to come.
+    /// Others let pass who waits for all readers, or he would wait for ever.
     pub fn get(&self) -> Result<impl Deref<Target = Opened> + '_, StoreError> {
-        let guard = self.opened.read_recursive();
+        let polite = if self.waiting.load(Ordering::Relaxed) { self.opened.try_read_for(POLITE) } else { None };
+        let guard = polite.unwrap_or_else(|| self.opened.read_recursive());
         RwLockReadGuard::try_map(guard, |opened| opened.1.as_ref()).map_err(|_| StoreError::Closed)
+    }
+
+    /// Waits for all readers.
+    fn alone(&self) -> RwLockWriteGuard<'_, (usize, Option<Opened>)> {
+        self.waiting.store(true, Ordering::Relaxed);
+        let opened = self.opened.write();
+        self.waiting.store(false, Ordering::Relaxed);
+        opened
     }
 
     /// Opens it anew with a larger map, when all readers are through.
     pub fn grow(&self) -> Result<(), StoreError> {
-        let mut opened = self.opened.write();
+        let mut opened = self.alone();
         let old = opened.0;
         if old >= LARGEST_MAP {
             return Err(StoreError::TooLarge { bytes: old as u64 * 2, most: LARGEST_MAP as u64 });
@@ -212,12 +229,30 @@ impl Env {
 
     /// Opens it anew after a failure that LMDB does not go on from, when `check` finds the file in order.
     pub fn reopen(&self, check: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let mut opened = self.opened.write();
+        let mut opened = self.alone();
         opened.1 = None;
         check(&self.file)?;
         let (size, again) = open(&self.directory, &self.options, opened.0)?;
         *opened = (size, Some(again));
         Ok(())
+    }
+
+    /// Lets `copy` write the contents into a new file, which then takes the place of this one. Answers the lengths of both.
+    pub fn replace(&self, copy: impl FnOnce(&Opened, &Environment) -> Result<(), StoreError>) -> Result<(u64, u64), StoreError> {
+        let making = self.directory.join(MAKING);
+        let length = |file: &Path| fs::metadata(file).map(|meta| meta.len()).map_err(|e| StoreError::io("reading", file, &e));
+        let before = length(&self.file)?;
+        {
+            let opened = self.get()?;
+            fill(&making, &self.options, self.options.map, |env| copy(&opened, env))?;
+        }
+        let after = length(&making.join(FILE))?;
+        let mut opened = self.alone();
+        opened.1 = None;
+        let placed = take_place(&making, &self.directory);
+        let (size, again) = open(&self.directory, &self.options, opened.0)?;
+        *opened = (size, Some(again));
+        placed.map(|()| (before, after))
     }
 
     pub fn error(&self, doing: &'static str, error: lmdb::Error) -> StoreError {
@@ -246,20 +281,35 @@ fn make_directory(directory: &Path, options: &Options) -> Result<(), StoreError>
 /// Makes an empty environment beside its place and moves it there whole, so that a file in its place is never half made.
 fn make(directory: &Path, options: &Options) -> Result<(), StoreError> {
     let making = directory.join(MAKING);
-    let io = |doing, path: &Path| {
-        let path = path.to_path_buf();
-        move |e: std::io::Error| StoreError::io(doing, &path, &e)
-    };
-    if fs::symlink_metadata(&making).is_ok() {
-        fs::remove_dir_all(&making).map_err(io("clearing", &making))?;
+    fill(&making, options, SMALLEST_MAP, |env| super::whole::first(env).map_err(|e| translate("making", &making, e)))?;
+    take_place(&making, directory)
+}
+
+/// Makes an environment in a directory of its own, which is gone again if that fails.
+fn fill(
+    making: &Path,
+    options: &Options,
+    map: usize,
+    write: impl FnOnce(&Environment) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    if fs::symlink_metadata(making).is_ok() {
+        fs::remove_dir_all(making).map_err(|e| StoreError::io("clearing", making, &e))?;
     }
-    make_directory(&making, options)?;
-    let (_, env) = start(&making, options, SMALLEST_MAP)?;
-    super::write::first(&env).map_err(|e| translate("making", &making, e))?;
-    drop(env);
-    fs::rename(making.join(FILE), directory.join(FILE)).map_err(io("making", directory))?;
-    File::open(directory).and_then(|d| d.sync_all()).map_err(io("syncing", directory))?;
-    fs::remove_dir_all(&making).map_err(io("clearing", &making))
+    let filled = make_directory(making, options).and_then(|()| write(&start(making, options, map)?.1));
+    if filled.is_err() {
+        let _ = fs::remove_dir_all(making);
+    }
+    filled
+}
+
+/// Moves a file that is made to its place, over the one there.
+fn take_place(making: &Path, directory: &Path) -> Result<(), StoreError> {
+    let io = |doing, path: &Path, e: std::io::Error| StoreError::io(doing, path, &e);
+    fs::rename(making.join(FILE), directory.join(FILE)).map_err(|e| io("making", directory, e))?;
+    File::open(directory).and_then(|d| d.sync_all()).map_err(|e| io("syncing", directory, e))?;
+    // What stays there is cleared before the next time.
+    let _ = fs::remove_dir_all(making);
+    Ok(())
 }
 
 /// Opens LMDB with a map of `size` bytes, or of less where the system allows less.
@@ -300,7 +350,7 @@ fn reserve_lock_file(directory: &Path, options: &Options) -> Result<(), StoreErr
     file.and_then(|mut file| file.write_all(&zeros)).map_err(|e| StoreError::io("opening", &path, &e))
 }
 
-fn trees(env: &Environment) -> lmdb::Result<Trees> {
+pub fn trees(env: &Environment) -> lmdb::Result<Trees> {
     let txn = env.begin_ro_txn()?;
     // SAFETY: the environment was opened by this thread just now: no other transaction opens trees.
     let open = |name: &str| unsafe { txn.open_db(Some(name)) };
