@@ -40,6 +40,11 @@ defmodule Remnesia.Events do
       else: :ok
   end
 
+  @doc "Forgets everybody."
+  @spec forget_all() :: :ok
+  def forget_all,
+    do: if(Process.whereis(__MODULE__), do: GenServer.call(__MODULE__, :forget_all), else: :ok)
+
   defp change(how, pid, what) do
     case topic(what) do
       {:error, _} = error ->
@@ -158,6 +163,11 @@ defmodule Remnesia.Events do
 
   def handle_call({:forget, table}, _from, monitors) do
     :ets.delete(@table, {:table, table})
+    {:reply, :ok, monitors}
+  end
+
+  def handle_call(:forget_all, _from, monitors) do
+    :ets.delete_all_objects(@table)
     {:reply, :ok, monitors}
   end
 

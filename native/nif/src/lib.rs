@@ -8,6 +8,7 @@ mod border;
 mod compiled;
 mod explain;
 mod keys;
+mod report;
 mod schema;
 mod select;
 mod session;
@@ -34,7 +35,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<63> = Functions([
+static FUNCTIONS: Functions<66> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -81,6 +82,9 @@ static FUNCTIONS: Functions<63> = Functions([
     nif(c"last_number", 2, keys::last_number),
     nif(c"watch", 2, watch::watch),
     nif(c"txn_publish", 1, watch::txn_publish),
+    nif(c"txn_end", 1, txn::txn_end),
+    nif(c"locks", 0, report::locks),
+    nif(c"transactions", 0, report::transactions),
     nif(c"txn_join", 1, watch::txn_join),
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),

@@ -3,7 +3,7 @@
 use crate::access::writable;
 use crate::border::{name, table_name, with_scratch, Fail, DB};
 use crate::session::{is_foreign, new_session, waker, with_txn};
-use crate::{atoms, nif};
+use crate::{atoms, nif, report};
 use remnesia_engine::txn::{LockKind, Stop, Waited};
 
 /// Above this many locks and changes, at 100 to 200 ns each, the end of a transaction is no work for a normal scheduler. Moving
@@ -31,7 +31,10 @@ nif!(
         let watched = txn.is_watched() || (DB.is_watched() && txn.has_changes());
         let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
         match (commit, txn.blamed()) {
-            (Ok(()), _) => Ok(if watched { atoms::watched() } else { atoms::ok() }),
+            (Ok(()), _) => {
+                txn.counts.commits += 1;
+                Ok(if watched { atoms::watched() } else { atoms::ok() })
+            }
             (Err(stop), Some(open)) if DB.is_running() => {
                 let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
                 Err(Fail::Reason(call.tuple(&[what, table_name(call, &open)])))
@@ -43,12 +46,24 @@ nif!(
 
 nif!(txn_abort, |call, [handle]| with_txn(call, *handle, |txn| {
     call.heavy(txn.weight() > HEAVY)?;
+    txn.counts.failures += 1;
     txn.abort(&DB);
     Ok(atoms::ok())
 }));
 
+nif!(
+    /// Closes a level that has been published: what is left are its locks.
+    txn_end,
+    |call, [handle]| with_txn(call, *handle, |txn| {
+        call.heavy(txn.weight() > HEAVY)?;
+        txn.abort(&DB);
+        Ok(atoms::ok())
+    })
+);
+
 nif!(txn_restart, |call, [handle]| with_txn(call, *handle, |txn| {
     call.heavy(txn.weight() > HEAVY)?;
+    txn.counts.restarts += 1;
     txn.restart(&DB)?;
     Ok(atoms::ok())
 }));
@@ -115,6 +130,7 @@ nif!(lock_global, |call, [handle, global, kind]| {
     let kind = call.kind(*kind)?;
     with_txn(call, *handle, |txn| {
         txn.lock_global(&DB, &name, kind)?;
+        report::remember(&name);
         Ok(atoms::ok())
     })
 });

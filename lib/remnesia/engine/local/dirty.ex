@@ -175,6 +175,9 @@ defmodule Remnesia.Engine.Local.Dirty do
   def refuse(table, _item, {:no_exists, table}) when not is_atom(table) or table == :schema,
     do: Signal.abort({:bad_type, table})
 
+  def refuse(_table, {_, :where_to_commit}, :not_running),
+    do: Signal.abort({:node_not_running, node()})
+
   def refuse(table, item, reason) when reason == :not_running or reason == {:no_exists, table},
     do: Signal.abort({:no_exists, item})
 

@@ -73,7 +73,7 @@ defmodule Remnesia.Engine.Local.Watch do
     Events.deliver(messages)
     if changed? or changes != [], do: Events.complete(id)
     # Nothing of it is left but its locks.
-    Native.txn_abort(txn)
+    Native.txn_end(txn)
     :ok
   end
 

@@ -13,6 +13,7 @@ mod ordered;
 pub mod overlay;
 
 pub mod plan;
+pub mod report;
 pub mod scan;
 pub mod sorted;
 pub mod walk;
@@ -120,6 +121,8 @@ pub struct Txn {
     lost: bool,
     /// It did something that somebody is to be told of.
     noted: bool,
+    /// How those of this process ended; the host counts.
+    pub counts: report::Counts,
     /// The table that a commit was refused for.
     blamed: Option<Arc<OpenTable>>,
     /// Wakers to fire once no lock is held; the host takes them after each call.
@@ -137,6 +140,7 @@ impl Default for Txn {
             doomed: false,
             lost: false,
             noted: false,
+            counts: report::Counts::default(),
             blamed: None,
             wakes: Wakes::new(),
         }
