@@ -23,7 +23,7 @@ defmodule Bench.Report do
   defp verdict({:self, most}, figures), do: mark(figures.remnesia <= most) <> " at most #{most}x"
 
   defp verdict({:ns, most}, figures),
-    do: mark(figures.remnesia <= most) <> " at most #{div(most, 1000)} us"
+    do: mark(figures.remnesia <= most) <> " at most #{most / 1000} us"
 
   defp verdict({rival, least}, figures) do
     ratio = figures[rival] / figures.remnesia

@@ -90,7 +90,11 @@ defmodule Bench.Rows do
       row("the same small spec again", [Remnesia], [ns: 5_000], fn c ->
         fn _ -> c.plan_small(1) end
       end)
-    ]
+    ] ++
+      for(
+        {name, contenders, targets, measure} <- Bench.Indexes.rows(n),
+        do: special(name, contenders, targets, measure)
+      )
   end
 
   defp row(name, contenders, targets, operation),
@@ -136,6 +140,7 @@ defmodule Bench.Rows do
 
     if memory.name =~ only, do: IO.puts("  " <> Bench.Report.line(memory, figures))
     for c <- @all, do: c.teardown()
+    Bench.Indexes.teardown()
     measured ++ [{memory, figures}]
   end
 

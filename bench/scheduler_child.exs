@@ -193,6 +193,17 @@ measure.("first to last by next", fn ->
   end)
 end)
 
+measure.("an index added, and one on two attributes", fn ->
+  {:atomic, :ok} = Engine.add_table_index(second, :value)
+  {:atomic, :ok} = Engine.add_table_index(second, [:group, :value], unique: true)
+end)
+
+measure.("indexes dropped", fn ->
+  {:atomic, :ok} = Engine.del_table_index(second, :value)
+  {:atomic, :ok} = Engine.del_table_index(second, [:group, :value])
+  Process.sleep(500)
+end)
+
 measure.("clear", fn ->
   {:atomic, :ok} = Engine.clear_table(table)
   Process.sleep(1000)

@@ -172,8 +172,10 @@ defmodule Remnesia.Engine do
   def transform_table(table, fun, attributes, record_name),
     do: Change.transform(table, fun, attributes, record_name)
 
-  def add_table_index(table, attribute), do: Change.add_index(table, attribute)
-  def del_table_index(table, attribute), do: Change.del_index(table, attribute)
+  def add_table_index(table, attributes, options \\ []),
+    do: Change.add_index(table, attributes, options)
+
+  def del_table_index(table, attributes), do: Change.del_index(table, attributes)
   def change_table_access_mode(table, mode), do: Change.access_mode(table, mode)
   def change_table_load_order(table, order), do: Change.load_order(table, order)
   def change_table_majority(table, majority), do: Change.majority(table, majority)

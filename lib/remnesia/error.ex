@@ -6,7 +6,7 @@ defmodule Remnesia.Error do
 
     * `Remnesia.NoTransactionError` - an operation outside of a transaction
     * `Remnesia.DoesNotExistError` - no such table
-    * `Remnesia.AlreadyExistsError` - the table is there already
+    * `Remnesia.AlreadyExistsError` - the table is there already, or a value of a unique index
     * `Remnesia.InvalidOperationError` - autoincrement on a table that is not an `:ordered_set`
     * `Remnesia.MnesiaException` - everything else, with Mnesia's description and the reason in `:data`
     * `Remnesia.TransactionAborted` - `Remnesia.Transaction.abort/1` within a bang function
@@ -64,6 +64,12 @@ defmodule Remnesia.Error do
 
   defp exception_for({:already_exists, item}),
     do: %AlreadyExistsError{message: "#{inspect(item)} already exists"}
+
+  defp exception_for({:unique, table, attributes, value}),
+    do: %AlreadyExistsError{
+      message:
+        "#{inspect(table)} has a record with #{Enum.join(attributes, ", ")} #{inspect(value)} already"
+    }
 
   defp exception_for({:autoincrement, message}),
     do: %InvalidOperationError{message: "Autoincrement #{message}"}

@@ -74,6 +74,8 @@ defmodule Remnesia.Native do
   def table_create(_name, _type, _arity, _record_name, _index, _props), do: stub()
   def table_delete(_txn, _name), do: stub()
   def table_clear(_txn, _name), do: stub()
+  def index_add(_txn, _name, _positions, _unique, _props), do: stub()
+  def index_drop(_txn, _name, _positions, _props), do: stub()
   def table_props(_name), do: stub()
   def table_put_props(_name, _props), do: stub()
   def table_access(_name, _mode), do: stub()

@@ -18,7 +18,11 @@ defmodule Remnesia.Table do
     * `:attributes` - the names of a record's fields, a list of at least two atoms; the first is the primary key. Required.
     * `:type` - `:set` (one record per key), `:ordered_set` (the same, in key order), `:bag` (many different records per
       key, in the order they were written) or `:duplicate_bag` (equal records as well). Defaults to `:set`.
-    * `:index` - the attributes that can be searched without a scan, a list of atoms. Defaults to `[]`.
+    * `:index` - the attributes that can be searched without a scan, a list of atoms. A list within it is one index on several
+      attributes, for conditions on the first, the first two and so on: `index: [:author_id, [:status, :inserted_at]]`.
+      Defaults to `[]`.
+    * `:unique` - the same, for attributes of which no two keys may have the same value: `unique: [:email, [:room, :hour]]`. See
+      "Unique attributes". Defaults to `[]`.
     * `:autoincrement` - whether `Remnesia.Query.write/2` gives the next number to a record whose key is `nil`. Needs
       `type: :ordered_set`. Defaults to `false`.
 
@@ -28,6 +32,29 @@ defmodule Remnesia.Table do
     * `:ram_copies`, `:disc_copies`, `:disc_only_copies` - lists of nodes. Defaults to `ram_copies: [node()]`.
     * `:record_name`, `:load_order`, `:local_content`, `:majority`, `:user_properties`, `:storage_properties`, `:cookie`,
       `:version` - kept, and answered by `info/2`.
+
+  ## Unique attributes
+
+  A transaction that would give two keys the same value of a unique attribute, or the same values of several that are unique together,
+  is aborted when it commits: `{:error, {:unique, table, attributes, value}}`, with a tuple of values for several attributes. Nothing of it
+  is written. What counts is the end, so a transaction may swap two values. A write outside of transactions is refused with the
+  same reason.
+
+      iex> defmodule MyApp.Account do
+      ...>   use Remnesia.Table, attributes: [:id, :email], unique: [:email]
+      ...> end
+      iex> Remnesia.Table.create!(MyApp.Account)
+      iex> register = fn id, email ->
+      ...>   Remnesia.transaction(fn -> Remnesia.Query.write(struct!(MyApp.Account, id: id, email: email)) end)
+      ...> end
+      iex> {:ok, _account} = register.(1, "a@example.com")
+      iex> register.(2, "a@example.com")
+      {:error, {:unique, MyApp.Account, [:email], "a@example.com"}}
+      iex> Remnesia.Table.delete!(MyApp.Account)
+      :ok
+
+  Values that are `==` are the same, so `1` and `1.0` are. `nil` is a value like any other: at most one key has it. In a bag the records of one
+  key may share a value, those of two keys may not.
 
   Options are evaluated while the module compiles, so attributes and sigils work:
 
@@ -178,7 +205,7 @@ defmodule Remnesia.Table do
   What the database knows of the table: one item, or a list of all of them.
 
   Items are those of `:mnesia.table_info/2`, for example `:size` (records), `:memory` (words), `:type`, `:attributes`,
-  `:index` (positions), `:storage_type` and `:user_properties`. An unknown item, or one of a table that does not exist,
+  `:index` (positions, a list of them for an index on several attributes), `:unique` (those that are unique), `:storage_type` and `:user_properties`. An unknown item, or one of a table that does not exist,
   exits with `{:aborted, {:no_exists, table, item}}`; `:size` and `:memory` of such a table are 0.
 
   ## Examples
@@ -196,6 +223,69 @@ defmodule Remnesia.Table do
   def info(table, item \\ :all) do
     Definition.validate_table!(table)
     Engine.table_info(table, item)
+  end
+
+  @doc """
+  Adds an index on an attribute, or one on a list of attributes, to a table that may be in use.
+
+  All records are put into it, a million takes a second or two; meanwhile transactions on the table wait, and reads and writes
+  outside of transactions go on. If the process is killed before the end, the table is as it was.
+
+  ## Options
+
+    * `:unique` - no two keys may have the same value, see "Unique attributes". Defaults to `false`. Writes outside of transactions
+      are held to that from the beginning on.
+
+  Returns `:ok` or `{:error, reason}`, with `{:already_exists, table, position}`, `{:no_exists, table}`, `{:bad_type, attribute}` for
+  an unknown attribute, `{:bad_type, table, {:index, [position]}}` for the primary key, `{:badarg, table, options}`, `{:unique,
+  table, attributes, value}` for two records that must not be, or `:nested_transaction` inside a transaction.
+
+  ## Examples
+
+      iex> defmodule MyApp.Ticket do
+      ...>   use Remnesia.Table, attributes: [:id, :status, :priority]
+      ...> end
+      iex> Remnesia.Table.create!(MyApp.Ticket)
+      iex> Remnesia.Table.add_index(MyApp.Ticket, [:status, :priority])
+      :ok
+      iex> Remnesia.Table.add_index(MyApp.Ticket, :priority)
+      :ok
+      iex> Remnesia.Table.info(MyApp.Ticket, :index)
+      [4, [3, 4]]
+      iex> Remnesia.Table.add_index(MyApp.Ticket, :priority)
+      {:error, {:already_exists, MyApp.Ticket, 4}}
+      iex> Remnesia.Table.delete!(MyApp.Ticket)
+      :ok
+  """
+  @spec add_index(name, atom | [atom], keyword) :: result
+  def add_index(table, attributes, options \\ []) do
+    Definition.validate_table!(table)
+    table |> Engine.add_table_index(attributes, options) |> Mnesia.handle_result()
+  end
+
+  @doc """
+  Drops an index, named by its attribute or its list of attributes.
+
+  Returns `:ok` or `{:error, reason}`, with `{:no_exists, table, position}` if there is none, `{:no_exists, table}`, `{:bad_type,
+  attribute}` for an unknown attribute or `:nested_transaction` inside a transaction.
+
+  ## Examples
+
+      iex> defmodule MyApp.Letter do
+      ...>   use Remnesia.Table, attributes: [:id, :to], index: [:to]
+      ...> end
+      iex> Remnesia.Table.create!(MyApp.Letter)
+      iex> Remnesia.Table.drop_index(MyApp.Letter, :to)
+      :ok
+      iex> Remnesia.Table.drop_index(MyApp.Letter, :to)
+      {:error, {:no_exists, MyApp.Letter, 3}}
+      iex> Remnesia.Table.delete!(MyApp.Letter)
+      :ok
+  """
+  @spec drop_index(name, atom | [atom]) :: result
+  def drop_index(table, attributes) do
+    Definition.validate_table!(table)
+    table |> Engine.del_table_index(attributes) |> Mnesia.handle_result()
   end
 
   @doc """

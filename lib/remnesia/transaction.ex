@@ -36,6 +36,7 @@ defmodule Remnesia.Transaction do
   |---|---|
   | returns `value` | `{:ok, value}`, but `:ok` for `:ok` |
   | calls `abort(reason)` | `{:error, {:transaction_aborted, reason}}` |
+  | violates a unique index | `{:error, {:unique, table, attributes, value}}` |
   | exits with `reason`, or is refused something by the database | `{:error, reason}` |
   | raises, or throws | the same, raised or thrown again |
 

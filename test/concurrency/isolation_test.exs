@@ -128,6 +128,63 @@ defmodule Remnesia.IsolationTest do
     end
   end
 
+  # The same over indexes on several attributes, with and without an index on the first alone.
+  looks = [
+    both: quote(do: &where(&1, [{:==, :"$3", :a}, {:==, :"$2", 4}])),
+    absent: quote(do: &where(&1, [{:==, :"$3", :a}, {:==, :"$2", 50}])),
+    first: quote(do: &where(&1, [{:==, :"$3", :a}])),
+    range: quote(do: &where(&1, [{:==, :"$3", :a}, {:>, :"$2", 5}])),
+    part: quote(do: &where(&1, [{:==, :"$3", :a}, {:>, :"$2", 5}, {:<, :"$2", 9}])),
+    none: quote(do: &where(&1, [{:==, :"$3", :nobody}, {:>, :"$2", 5}])),
+    union:
+      quote(do: &where(&1, [{:==, :"$3", :a}, {:orelse, {:==, :"$2", 50}, {:==, :"$2", 8}}])),
+    index_read: quote(do: &Engine.index_read(&1, :a, 4))
+  ]
+
+  changes = [
+    insert: quote(do: &write(&1, {500, 50, :a})),
+    inner: quote(do: &write(&1, {500, 7, :a})),
+    into: quote(do: &write(&1, {4, 50, :a})),
+    away: quote(do: &write(&1, {6, 1, :a})),
+    move: quote(do: &write(&1, {4, 50, :nobody})),
+    key: quote(do: &write(&1, {4.5, 4, :a})),
+    delete: quote(do: &Engine.delete(&1, 8, :write))
+  ]
+
+  for type <- [:set, :ordered_set, :bag],
+      {options, number} <-
+        Enum.with_index([
+          [index: [[:group, :value]]],
+          [index: [:group, [:group, :value]]],
+          [unique: [[:group, :value, :id]]]
+        ]),
+      {look_name, look} <- looks,
+      {change_name, change} <- changes do
+    test "no phantom over several attributes: #{type} #{number}, #{look_name} against #{change_name}" do
+      table = table([type: unquote(type)] ++ unquote(Macro.escape(options)))
+      fill(table, for(id <- 1..10, do: {id, id, Enum.at([:a, :b], rem(id, 2))}))
+      look = unquote(look)
+      change = unquote(change)
+      me = self()
+
+      {before, again} =
+        atomic(fn ->
+          before = look.(table)
+
+          if Process.put(:begun, true) == nil do
+            spawn_link(fn -> send(me, {:changed, atomic(fn -> change.(table) end)}) end)
+            Process.sleep(2)
+          end
+
+          {before, look.(table)}
+        end)
+
+      assert again == before
+      assert_receive {:changed, :ok}
+      assert_clean(table)
+    end
+  end
+
   # So many that the reader locks the table instead of each record.
   test "no phantom, no lost change among the 1,000 records of an index value" do
     table = table(index: [:group])

@@ -17,6 +17,7 @@ defmodule Remnesia.Engine.Cstruct do
             access_mode: :read_write,
             majority: false,
             index: [],
+            unique: [],
             snmp: [],
             local_content: false,
             record_name: nil,
@@ -28,6 +29,7 @@ defmodule Remnesia.Engine.Cstruct do
             version: {{2, 0}, []}
 
   @type t :: %__MODULE__{}
+  @type position :: pos_integer | [pos_integer]
 
   # Mnesia's order, which is the order of the record that table_info(_, :cstruct) answers.
   @fields [
@@ -50,6 +52,9 @@ defmodule Remnesia.Engine.Cstruct do
               :user_properties
             ] ++
             [:frag_properties, :storage_properties, :cookie, :version]
+
+  # Ours: the positions of those indexes that are unique. An index on several attributes is a list of positions, too.
+  @own_fields [:unique]
 
   # duplicate_bag is ours: Mnesia has the other three.
   @types [:set, :ordered_set, :bag, :duplicate_bag]
@@ -83,12 +88,19 @@ defmodule Remnesia.Engine.Cstruct do
 
     list!(cstruct.user_properties, {:bad_type, name, {:user_properties, cstruct.user_properties}})
     list!(cstruct.index, {:bad_type, name, {:index, [cstruct.index]}})
+    list!(cstruct.unique, {:bad_type, name, {:unique, cstruct.unique}})
     list!(cstruct.frag_properties, {:badarg, name, {:frag_properties, cstruct.frag_properties}})
     storage!(cstruct)
 
+    unique = cstruct.unique |> Enum.map(&position!(&1, cstruct)) |> Enum.uniq()
+    index = Enum.map(cstruct.index, &index!(&1, cstruct))
+
     %{
       cstruct
-      | index: Enum.map(cstruct.index, &index!(&1, cstruct)),
+      | index:
+          index ++
+            for(position <- unique, not indexed?(index, position), do: {position, :ordered}),
+        unique: unique,
         ram_copies: default_copies(cstruct),
         user_properties: Enum.sort(cstruct.user_properties),
         frag_properties: Enum.sort(cstruct.frag_properties),
@@ -183,9 +195,36 @@ defmodule Remnesia.Engine.Cstruct do
   @spec arity(t) :: pos_integer
   def arity(%__MODULE__{attributes: attributes}), do: length(attributes) + 1
 
-  @doc "The indexed tuple positions, each once."
-  @spec positions(t) :: [pos_integer]
+  @doc "The indexed tuple positions, each once; a list of them for an index on several attributes."
+  @spec positions(t) :: [position]
   def positions(%__MODULE__{index: index}), do: index |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
+
+  @doc "The indexes: positions, and whether they are unique."
+  @spec indexes(t) :: [{position, boolean}]
+  def indexes(%__MODULE__{unique: unique} = cstruct),
+    do: for(position <- positions(cstruct), do: {position, position in unique})
+
+  @doc "The definition with one index more, and the index's position; `item` as in the option `:index`."
+  @spec add_index!(t, term, boolean) :: {t, position} | no_return
+  def add_index!(%__MODULE__{name: name, index: index, unique: unique} = cstruct, item, unique?) do
+    position = position!(item, cstruct)
+    verify(not indexed?(index, position), {:already_exists, name, position})
+    new = {position, :ordered}
+    verify(position?(new, arity(cstruct)), {:bad_type, name, {:index, [position]}})
+    unique = if unique?, do: [position | unique], else: unique
+    {%{cstruct | index: [new | Enum.sort(index)], unique: unique}, position}
+  end
+
+  @doc "The definition without an index, and the index's position."
+  @spec drop_index!(t, term) :: {t, position} | no_return
+  def drop_index!(%__MODULE__{name: name, index: index, unique: unique} = cstruct, item) do
+    position = position!(item, cstruct)
+    verify(indexed?(index, position), {:no_exists, name, position})
+    index = Enum.reject(index, &(elem(&1, 0) == position))
+    {%{cstruct | index: index, unique: List.delete(unique, position)}, position}
+  end
+
+  defp indexed?(index, position), do: List.keymember?(index, position, 0)
 
   @doc "Mnesia's cstruct record."
   @spec to_record(t) :: tuple
@@ -216,7 +255,7 @@ defmodule Remnesia.Engine.Cstruct do
 
   defp keys!([{key, _value} | rest], name) do
     field = if is_tuple(key) and tuple_size(key) > 0, do: elem(key, 0), else: key
-    verify(field in @fields, {:badarg, name, key})
+    verify(field in @fields or field in @own_fields, {:badarg, name, key})
     [key | keys!(rest, name)]
   end
 
@@ -250,17 +289,25 @@ defmodule Remnesia.Engine.Cstruct do
     end)
   end
 
-  @doc "An index as it is kept: position and kind."
   # An attribute or a position, alone or with the kind of index Mnesia shall build; ours are ordered.
-  def index!(item, cstruct) when is_atom(item) or is_integer(item),
+  defp index!(item, cstruct) when is_atom(item) or is_integer(item) or is_list(item),
     do: {position!(item, cstruct), :ordered}
 
-  def index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
-  def index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
-  def index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
+  defp index!({plugin} = item, _cstruct) when is_atom(plugin), do: {item, :ordered}
+  defp index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
+  defp index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
 
   defp position!(position, _cstruct) when is_integer(position), do: position
   defp position!({_plugin} = item, _cstruct), do: item
+
+  defp position!([_ | _] = items, cstruct) do
+    verify(not List.improper?(items), {:bad_type, items})
+
+    case Enum.map(items, &position!(&1, cstruct)) do
+      [position] -> position
+      positions -> positions
+    end
+  end
 
   defp position!(attribute, %{attributes: attributes}) do
     case is_atom(attribute) and is_list(attributes) and
@@ -304,6 +351,12 @@ defmodule Remnesia.Engine.Cstruct do
   # The key is position 2: it needs no index.
   defp position?({position, kind}, arity) when is_integer(position) and kind in [:ordered, :bag],
     do: position > 2 and position <= arity
+
+  # Of several it may be one.
+  defp position?({positions, kind}, arity) when is_list(positions) and kind in [:ordered, :bag],
+    do:
+      Enum.all?(positions, &(is_integer(&1) and &1 in 2..arity)) and
+        positions == Enum.uniq(positions)
 
   defp position?(_index, _arity), do: false
 

@@ -12,9 +12,9 @@ defmodule Remnesia.Query.Plan do
     * `:nothing` - the conditions contradict each other: nothing is read
     * `:key` - the records of one or several keys
     * `:key_range` - a part of an `:ordered_set`
-    * `:index` - one or several values of an index
+    * `:index` - one or several values of an index, or of the first attributes of an index on several
     * `:both` - what has one value in an index and one in another, if both lead to many records
-    * `:index_range` - ranges of values of an index
+    * `:index_range` - ranges of values of an index; of one on several attributes also a range after values of the first ones
     * `:union` - alternatives (`:or`, or several clauses), each by key or index
     * `:scan` - every record of the table
 
@@ -35,7 +35,7 @@ defmodule Remnesia.Query.Plan do
         }
 
   @typedoc """
-    * `plan`, `index` - what is used, and the indexed attribute where it is one
+    * `plan`, `index` - what is used, and the indexed attribute where it is one; a list of them for an index on several
     * `bounds` - the attributes that it goes by and their values, one interval or the other
     * `rows` - records that it looks at; `size` - records of the table
     * `locks` - what a `select` in a transaction locks: `:records` (index values too), `:table`, or `:nothing`
@@ -47,12 +47,12 @@ defmodule Remnesia.Query.Plan do
   @type t :: %__MODULE__{
           table: atom,
           plan: atom,
-          index: atom | nil,
+          index: atom | [atom] | nil,
           bounds: [{atom, [interval]}],
           rows: rows,
           size: non_neg_integer,
           locks: :nothing | :records | :table,
-          ways: [{atom | {atom, atom} | {:both, atom, atom}, rows}],
+          ways: [{atom | {atom, atom | [atom]} | {:both, atom | [atom], atom | [atom]}, rows}],
           bounded: [atom],
           visited: non_neg_integer | nil,
           matched: non_neg_integer | nil,
@@ -67,8 +67,14 @@ defmodule Remnesia.Query.Plan do
 
   @doc false
   def new(table, {way, bounds, locks, rows, ways, bounded}, attributes, size) do
-    name = &Enum.at(attributes, &1 - 2)
-    indexed = for {way, _rows} <- ways, position <- positions(way), do: position
+    attribute = &Enum.at(attributes, &1 - 2)
+
+    name = fn
+      several when is_list(several) -> Enum.map(several, attribute)
+      position -> attribute.(position)
+    end
+
+    indexed = for {way, _rows} <- ways, index <- positions(way), first <- first(index), do: first
 
     %__MODULE__{
       table: table,
@@ -96,6 +102,10 @@ defmodule Remnesia.Query.Plan do
   defp positions({_kind, first, second}), do: [first, second]
   defp positions(_way), do: []
 
+  # The conditions on an index begin with its first attribute.
+  defp first([position | _rest]), do: [position]
+  defp first(position), do: [position]
+
   defp named({kind, position}, name), do: {kind, name.(position)}
 
   defp named({kind, first, second}, name), do: {kind, name.(first), name.(second)}
@@ -122,20 +132,35 @@ defmodule Remnesia.Query.Plan do
   defp title(%{plan: :key, rows: {:exact, 1}}), do: "key"
   defp title(%{plan: :key}), do: "keys"
   defp title(%{plan: :key_range}), do: "key range"
-  defp title(%{plan: :index, index: index}), do: "index on #{index}"
-  defp title(%{plan: :index_range, index: index}), do: "index range on #{index}"
-  defp title(%{plan: :both, bounds: [{one, _}, {two, _}]}), do: "indexes on #{one} and #{two}"
+  defp title(%{plan: :index, index: index}), do: "index on #{name(index)}"
+  defp title(%{plan: :index_range, index: index}), do: "index range on #{name(index)}"
+
+  # The bounds of the first index come first.
+  defp title(%{plan: :both, bounds: bounds, index: index}) do
+    second = bounds |> Enum.drop(length(List.wrap(index))) |> Enum.map(&elem(&1, 0))
+    "indexes on #{name(index)} and #{name(second)}"
+  end
+
   defp title(%{plan: :union}), do: "union of searches by key and index"
   defp title(%{plan: :scan}), do: "scan of the whole table"
 
+  defp name(attributes), do: attributes |> List.wrap() |> Enum.join(", ")
+
   defp bounds(%{bounds: []}), do: nil
 
-  defp bounds(%{plan: plan, bounds: bounds}) do
-    Enum.map_join(bounds, if(plan == :both, do: " and ", else: " or "), fn {name, intervals} ->
-      shown = intervals |> Enum.take(@shown) |> Enum.map_join(" or ", &condition(name, &1))
-      hidden = length(intervals) - @shown
-      if hidden > 0, do: "#{shown} or #{hidden} more", else: shown
+  defp bounds(%{plan: :union, bounds: bounds}), do: Enum.map_join(bounds, " or ", &bound/1)
+  defp bounds(%{bounds: [one]}), do: bound(one)
+
+  defp bounds(%{bounds: bounds}) do
+    Enum.map_join(bounds, " and ", fn {_name, intervals} = bound ->
+      if length(intervals) > 1, do: "(#{bound(bound)})", else: bound(bound)
     end)
+  end
+
+  defp bound({name, intervals}) do
+    shown = intervals |> Enum.take(@shown) |> Enum.map_join(" or ", &condition(name, &1))
+    hidden = length(intervals) - @shown
+    if hidden > 0, do: "#{shown} or #{hidden} more", else: shown
   end
 
   defp condition(name, %{prefix: nil, from: nil, to: nil}), do: "a part of #{name}"
@@ -178,9 +203,15 @@ defmodule Remnesia.Query.Plan do
   defp locks(%{locks: :table}), do: "the table"
 
   defp locks(%{plan: :both, index: index}),
-    do: "the value of #{index} and the records that have it"
+    do: "the value of #{name(index)} and the records that have it"
 
   defp locks(%{plan: :index}), do: "the value and the records that have it"
+
+  defp locks(%{plan: :index_range, bounds: bounds}) do
+    first = bounds |> Enum.drop(-1) |> Enum.map_join(", ", &elem(&1, 0))
+    "the value of #{first} and the records that are looked at"
+  end
+
   defp locks(%{plan: :union}), do: "keys, values and the records that have them"
   defp locks(%{locks: :records}), do: "these records"
 
@@ -198,7 +229,7 @@ defmodule Remnesia.Query.Plan do
     end
   end
 
-  defp way({kind, attribute}), do: "#{way(kind)} on #{attribute}"
+  defp way({kind, index}), do: "#{way(kind)} on #{name(index)}"
   defp way(kind), do: kind |> Atom.to_string() |> String.replace("_", " ")
 
   defp hint(%{plan: :scan, bounded: [_ | _] = bounded}),

@@ -71,8 +71,11 @@ defmodule Remnesia.Table.Definition do
       not atoms?(attributes) ->
         Remnesia.Error.raise("Invalid attributes specified")
 
-      not atoms?(Keyword.get(options, :index, [])) ->
+      not indexes?(Keyword.get(options, :index, [])) ->
         Remnesia.Error.raise("Invalid index list specified")
+
+      not indexes?(Keyword.get(options, :unique, [])) ->
+        Remnesia.Error.raise("Invalid unique list specified")
 
       not is_boolean(Keyword.get(options, :autoincrement, false)) ->
         Remnesia.Error.raise("Invalid autoincrement parameter specified")
@@ -86,6 +89,10 @@ defmodule Remnesia.Table.Definition do
   end
 
   defp atoms?(list), do: is_list(list) and Enum.all?(list, &is_atom/1)
+
+  # An attribute, or several for one index.
+  defp indexes?(list),
+    do: is_list(list) and Enum.all?(list, &(is_atom(&1) or (&1 != [] and atoms?(&1))))
 
   @doc "True if the definition says `autoincrement: true`."
   @spec has_autoincrement?(module) :: boolean

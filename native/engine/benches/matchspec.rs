@@ -127,7 +127,7 @@ fn benches(c: &mut Criterion) {
 /// From the bytes of a spec to a plan, and to a plan alone when the spec was compiled before.
 fn planning(c: &mut Criterion, rows: &[Record], spec: &[u8]) {
     let name = intern("movie");
-    let definition = Definition { kind: Kind::Set, arity: 6, record_name: name, indexes: vec![2, 3] };
+    let definition = Definition { kind: Kind::Set, arity: 6, record_name: name, indexes: vec![2.into(), 3.into()] };
     let table = Table::new(1, definition);
     rows.iter().for_each(|row| {
         table.update(&table.key_of(row), &mut remnesia_engine::table::Nowhere, |_| Some(Change::Put(row.clone())))

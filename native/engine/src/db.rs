@@ -191,7 +191,14 @@ impl Db {
                 stop = Some(Stop::CommitWait);
                 return None;
             }
-            decide(rows)
+            let change = decide(rows)?;
+            if open.table.indexes.any_unique() {
+                if let Err(violation) = open.table.claim_one(key, rows, &change) {
+                    stop = Some(Stop::NotUnique(violation.index));
+                    return None;
+                }
+            }
+            Some(change)
         });
         stop.map_or(Ok(()), Err)
     }

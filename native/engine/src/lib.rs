@@ -7,6 +7,7 @@
 pub mod db;
 pub mod matchspec;
 pub mod reaper;
+pub mod store;
 pub mod sync;
 pub mod table;
 pub mod term;

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use remnesia_engine::db::Db;
-use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::table::{Definition, IndexId, Kind};
+use remnesia_engine::term::range::Range;
 use remnesia_engine::txn::lock::Wakes;
 use remnesia_engine::txn::{LockKind, Stop, Txn, Waited};
 
@@ -50,7 +51,11 @@ impl Worker {
         match want {
             Want::Record(hash, kind) => self.txn.lock_record(db, table, hash, kind),
             Want::Table(kind) => self.txn.lock_table(table, kind),
-            Want::Value(value) => self.txn.lock_value(db, table, 1, &[value]),
+            Want::Value(value) => {
+                let mut form = Vec::new();
+                remnesia_engine::term::key::write(&[value], None, &mut form);
+                self.txn.lock_range(db, table, IndexId(0), &Range::of(form), 1)
+            }
             Want::Global(_) => Ok(()),
         }
     }
@@ -102,7 +107,7 @@ fn wake(workers: &mut [Worker], wakes: Wakes) {
 fn run(programs: Vec<Vec<Want>>, choices: Vec<usize>, kills: bool) {
     let db = Db::default();
     db.start();
-    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1] });
+    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] });
     let open = db.open(&NAME).expect("there");
     let worker = |program| Worker { txn: Txn::default(), program, at: 0, waiting: false, restarts: 0, done: false };
     let mut workers: Vec<_> = programs.into_iter().map(worker).collect();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use remnesia_engine::db::Db;
-use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::table::{Definition, IndexId, Kind};
 use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{Record, Writer};
 use remnesia_engine::txn::{walk, LockKind, OpenTable, Plan, Scan, Source, Txn};
@@ -71,7 +71,7 @@ fn run(kind: Kind, program: &[Op]) {
     let db = Db::default();
     db.start();
     let name = [1u8];
-    db.create(&name, None, Definition { kind, arity: 3, record_name: 27, indexes: vec![1] });
+    db.create(&name, None, Definition { kind, arity: 3, record_name: 27, indexes: vec![1.into()] });
     let mut txn = Txn::default();
     // Levels: committed rows, then one copy per open level.
     let mut levels: Vec<Vec<Row>> = vec![Vec::new()];
@@ -140,7 +140,7 @@ fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
         rows
     };
     for step in [1, 3, 100] {
-        let all = scan(&Scan::new(open.clone(), Plan::All), txn, step);
+        let all = scan(&Scan::new(open.clone(), Plan::All).expect("there"), txn, step);
         if kind == Kind::OrderedSet {
             assert!(all.is_sorted(), "an ordered_set is visited in order: {all:?}");
         }
@@ -148,7 +148,8 @@ fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
         for value in 0..3i64 {
             let mut form = Vec::new();
             remnesia_engine::term::key::write(&[value as u8], None, &mut form);
-            let found = scan(&Scan::new(open.clone(), Plan::of_value(1, form)), txn, step);
+            let found =
+                scan(&Scan::new(open.clone(), Plan::of_value(&open.table, 1, form).expect("indexed")).expect("there"), txn, step);
             let found = found.into_iter().filter(|r| r.1 == value).collect();
             let wanted = model.iter().copied().filter(|r| r.1 == value).collect();
             assert_eq!(sorted(found), sorted(wanted), "rows with value {value}");
@@ -190,7 +191,7 @@ fn range(from: i64, to: i64) -> Range {
 /// Plans that visit parts of the table, in steps of any size: what is in the part, each row once, an ordered_set in order.
 fn parts(open: &Arc<OpenTable>, txn: &Txn, kind: Kind, model: &[Row]) {
     let key = |key: i64| open.table.key_of(&record((key, 0)));
-    let index = |ranges: Vec<Range>, values| Source::Index { field: 1, ranges, values };
+    let index = |ranges: Vec<Range>, values| Source::Index { index: IndexId(0), ranges, bound: usize::from(values) };
     let in_ranges = |r: &Row| (1..4).contains(&r.0) || (5..7).contains(&r.0);
     type Within = Box<dyn Fn(&Row) -> bool>;
     let mut plans: Vec<(Plan, Within)> = vec![
@@ -205,8 +206,8 @@ fn parts(open: &Arc<OpenTable>, txn: &Txn, kind: Kind, model: &[Row]) {
     ];
     // One index stands for two here: the values are the same.
     for other in [1, 2] {
-        let second = (1, Range::of(form(other)));
-        plans.push((Plan::Both { first: (1, Range::of(form(1))), second }, Box::new(move |r| r.1 == 1 && other == 1)));
+        let second = (IndexId(0), Range::of(form(other)));
+        plans.push((Plan::Both { first: (IndexId(0), Range::of(form(1))), second }, Box::new(move |r| r.1 == 1 && other == 1)));
     }
     if kind == Kind::OrderedSet {
         plans.push((Plan::KeyRanges([range(1, 4), range(5, 7)].into()), Box::new(in_ranges)));
@@ -215,11 +216,11 @@ fn parts(open: &Arc<OpenTable>, txn: &Txn, kind: Kind, model: &[Row]) {
     }
     if kind == Kind::Set {
         let ranges = [range(0, 1), range(2, 3)].into();
-        plans.push((Plan::Index { field: 1, ranges, values: false }, Box::new(|r| r.1 != 1)));
+        plans.push((Plan::Index { index: IndexId(0), ranges, bound: 0 }, Box::new(|r| r.1 != 1)));
     }
     for step in [1, 2, 3, 100] {
         for (plan, within) in &plans {
-            let mut found: Vec<Row> = scan(&Scan::new(open.clone(), plan.clone()), txn, step);
+            let mut found: Vec<Row> = scan(&Scan::new(open.clone(), plan.clone()).expect("there"), txn, step);
             if kind == Kind::OrderedSet {
                 assert!(found.is_sorted(), "{plan:?} visits an ordered_set in order: {found:?}");
             }
@@ -254,7 +255,7 @@ fn large_commit() {
     let db = Db::default();
     db.start();
     let name = [1u8];
-    db.create(&name, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1] });
+    db.create(&name, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] });
     let mut txn = Txn::default();
     txn.begin();
     for key in 0..10_000 {

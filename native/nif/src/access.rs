@@ -1,6 +1,7 @@
 //! Reading and writing by key.
 
 use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::index::dirty_refusal;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
 use crate::{atoms, nif};
@@ -149,6 +150,10 @@ fn with_record(
             settled(open)?;
             let record = record(call, encoder, term, open)?;
             writable_now(open, ctx)?;
+            if open.table.indexes.any_unique() {
+                let done = dirty(&DB, open, record.clone());
+                return done.map(|()| atoms::ok()).map_err(|stop| dirty_refusal(call, stop, open, table, &record));
+            }
             dirty(&DB, open, record)?;
             return Ok(atoms::ok());
         }
@@ -216,8 +221,8 @@ nif!(
         let attached = encoder.attached();
         let key = open.table.key(encoder.bytes(), encoder.writer.negative_zero, attached.as_deref());
         let (flat, negative_zero) = (encoder.bytes().to_vec(), encoder.writer.negative_zero);
-        let mut value = 0;
-        DB.update(open, &key, |rows| {
+        let (mut value, mut written) = (0, None);
+        let done = DB.update(open, &key, |rows| {
             let before = rows.first().map(|r| read_term(r.field(1)).0);
             value = match before {
                 Some(Term::Int(i)) => i.saturating_add(by).max(0),
@@ -231,9 +236,15 @@ nif!(
             let mut writer = Writer { buf: key, ..Writer::default() };
             let start = writer.len() as u32;
             writer.int(value);
-            Some(Change::Put(Record::build(&[0, start], &writer.buf, negative_zero, attached)))
-        })?;
-        Ok(call.int(value))
+            let record = Record::build(&[0, start], &writer.buf, negative_zero, attached);
+            written = open.table.indexes.any_unique().then(|| record.clone());
+            Some(Change::Put(record))
+        });
+        match (done, written) {
+            (Ok(()), _) => Ok(call.int(value)),
+            (Err(stop), Some(record)) => Err(dirty_refusal(call, stop, open, *table, &record)),
+            (Err(stop), None) => Err(stop.into()),
+        }
     })
 );
 

@@ -29,5 +29,5 @@ atoms! {
     key = "key", index = "index", scan = "scan", read_only = "read_only", key_range = "key_range", nothing = "nothing",
     index_range = "index_range", union = "union", exact = "exact", about = "about", more_than = "more_than", record = "record",
     global = "global", watched = "$watched", frozen = "$frozen", transactions = "$transactions",
-    table = "table", node = "node", both = "both",
+    table = "table", node = "node", both = "both", unique = "unique", more = "$more",
 }

@@ -30,6 +30,8 @@ pub struct Call {
 pub enum Fail {
     /// Run again on a dirty scheduler.
     TooLong,
+    /// Run again: what it went by has changed meanwhile.
+    Again,
     BadArg,
     Stop(Stop),
     /// `{:"$error", reason}`
@@ -78,7 +80,7 @@ pub fn run<const N: usize>(
     };
     match failed {
         // SAFETY: the same arguments for the same function.
-        Fail::TooLong => unsafe {
+        Fail::TooLong | Fail::Again => unsafe {
             enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_CPU_BOUND as c_int, this.1, argc, argv)
         },
         // SAFETY: the answer of the call is given back at once.
@@ -172,7 +174,8 @@ impl Call {
     fn reason<const N: usize>(&self, stop: Stop, args: &[RawTerm; N]) -> RawTerm {
         // Functions of tables take `(name, ..)` or `(ctx, name, ..)`; a context is `nil` or a reference.
         // SAFETY: only looks at the term.
-        let first_is_context = N > 1 && (args[0] == atoms::nil() || args[0] == atoms::watched() || unsafe { enif_is_ref(self.env, args[0]) } != 0);
+        let first_is_context =
+            N > 1 && (args[0] == atoms::nil() || args[0] == atoms::watched() || unsafe { enif_is_ref(self.env, args[0]) } != 0);
         let name = args.get(usize::from(first_is_context)).copied().unwrap_or(atoms::nil());
         if !DB.is_running() {
             return atoms::not_running();
@@ -186,7 +189,7 @@ impl Call {
                 let key = args.last().copied().unwrap_or(atoms::nil());
                 self.tuple(&[atoms::badarg(), self.list(&[name, key])])
             }
-            Stop::Wait | Stop::Restart | Stop::CommitWait | Stop::Watched | Stop::Frozen => atoms::badarg(),
+            Stop::Wait | Stop::Restart | Stop::CommitWait | Stop::Watched | Stop::Frozen | Stop::NotUnique(_) => atoms::badarg(),
         }
     }
 

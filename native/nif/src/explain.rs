@@ -1,10 +1,11 @@
 //! What a search would do, in terms that Elixir makes readable, and what it did.
 
-use crate::border::{name, with_scratch, Call, Fail, DB};
+use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
 use crate::select::{best, compile, encode, parse, search, Spec, Want, MAX_SPEC};
 use crate::term::{decode, word, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{Interval, Outcome, Prefix};
+use remnesia_engine::table::{IndexId, Table};
 use remnesia_engine::txn::plan::{self, Count, Covers, Path, Way};
 use remnesia_engine::txn::LockKind;
 use rustler::sys::{enif_get_tuple, enif_is_atom};
@@ -37,17 +38,26 @@ fn position(call: &Call, field: usize) -> RawTerm {
     call.int(field as i64 + 2)
 }
 
-fn way(call: &Call, way: Way) -> RawTerm {
-    match way {
+/// Of an index on several fields a list.
+fn positions(call: &Call, table: &Table, index: IndexId) -> Answer {
+    let index = table.indexes.find(index).ok_or(Fail::Again)?;
+    Ok(match index.fields() {
+        [field] => position(call, *field),
+        fields => call.list(&fields.iter().map(|&field| position(call, field)).collect::<Vec<_>>()),
+    })
+}
+
+fn way(call: &Call, table: &Table, way: Way) -> Answer {
+    Ok(match way {
         Way::Nothing => atoms::nothing(),
         Way::Keys => atoms::key(),
         Way::KeyRanges => atoms::key_range(),
-        Way::Index(field) => call.tuple(&[atoms::index(), position(call, field)]),
-        Way::IndexRanges(field) => call.tuple(&[atoms::index_range(), position(call, field)]),
-        Way::Both(one, two) => call.tuple(&[atoms::both(), position(call, one), position(call, two)]),
+        Way::Index(index) => call.tuple(&[atoms::index(), positions(call, table, index)?]),
+        Way::IndexRanges(index) => call.tuple(&[atoms::index_range(), positions(call, table, index)?]),
+        Way::Both(one, two) => call.tuple(&[atoms::both(), positions(call, table, one)?, positions(call, table, two)?]),
         Way::Union => atoms::union(),
         Way::All => atoms::scan(),
-    }
+    })
 }
 
 fn count(call: &Call, count: Count) -> RawTerm {
@@ -81,12 +91,13 @@ nif!(
             Covers::Parts => atoms::record(),
             Covers::Table => atoms::table(),
         };
-        let others: Vec<_> = paths.iter().map(|p| call.tuple(&[way(call, p.way), count(call, p.rows(&open.table))])).collect();
+        let other = |path: &Path| Ok(call.tuple(&[way(call, &open.table, path.way)?, count(call, path.rows(&open.table))]));
+        let others = paths.iter().map(other).collect::<Result<Vec<_>, Fail>>()?;
         let fields = open.table.definition.arity - 1;
         let bounded = spec.compiled.program.bounded_fields(&spec.compiled.program.alternatives(), fields);
         let bounded: Vec<_> = bounded.into_iter().map(|field| position(call, field)).collect();
         let rows = count(call, best.rows(&open.table));
-        Ok(call.tuple(&[way(call, best.way), bounds(best), locks, rows, call.list(&others), call.list(&bounded)]))
+        Ok(call.tuple(&[way(call, &open.table, best.way)?, bounds(best), locks, rows, call.list(&others), call.list(&bounded)]))
     })
 );
 

@@ -7,6 +7,7 @@ mod atoms;
 mod border;
 mod compiled;
 mod explain;
+mod index;
 mod keys;
 mod report;
 mod schema;
@@ -35,7 +36,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<66> = Functions([
+static FUNCTIONS: Functions<68> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -43,6 +44,8 @@ static FUNCTIONS: Functions<66> = Functions([
     nif(c"table_create", 6, schema::table_create),
     nif(c"table_delete", 2, schema::table_delete),
     nif(c"table_clear", 2, schema::table_clear),
+    nif(c"index_add", 5, index::index_add),
+    nif(c"index_drop", 4, index::index_drop),
     nif(c"table_props", 1, schema::table_props),
     nif(c"table_put_props", 2, schema::table_put_props),
     nif(c"table_access", 2, schema::table_access),

@@ -1,8 +1,9 @@
 //! The database and its tables.
 
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
+use crate::index::{definition as index_definition, fits as index_fits, list};
 use crate::session::{fire, with_txn};
-use crate::term::{decode, no_term, word, Encoder, Env, RawTerm};
+use crate::term::{decode, word, Encoder, Env, RawTerm};
 use crate::{atoms, nif};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
@@ -54,23 +55,13 @@ fn kind(term: RawTerm) -> Result<Kind, Fail> {
     kinds.into_iter().find(|(atom, _)| *atom == term).map(|(_, kind)| kind).ok_or(Fail::BadArg)
 }
 
-fn int(call: &Call, term: RawTerm) -> Result<usize, Fail> {
+pub fn int(call: &Call, term: RawTerm) -> Result<usize, Fail> {
     let mut i = 0;
     // SAFETY: sets the integer when the term is one.
     if unsafe { enif_get_int64(call.env, term, &mut i) } == 0 {
         return Err(Fail::BadArg);
     }
     usize::try_from(i).map_err(|_| Fail::BadArg)
-}
-
-fn ints(call: &Call, mut list: RawTerm) -> Result<Vec<usize>, Fail> {
-    let (mut all, mut head, mut tail) = (Vec::new(), no_term(), no_term());
-    // SAFETY: only reads the list.
-    while unsafe { enif_get_list_cell(call.env, list, &mut head, &mut tail) } != 0 {
-        all.push(int(call, head)?);
-        list = tail;
-    }
-    Ok(all)
 }
 
 pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm) -> Result<(), Fail> {
@@ -84,10 +75,10 @@ pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm
 /// What the engine is to know of a table.
 pub fn definition(call: &Call, [type_, arity, record_name, index]: [RawTerm; 4]) -> Result<Definition, Fail> {
     let arity = int(call, arity)?;
-    let indexes: Vec<_> = ints(call, index)?.into_iter().map(|position| position.wrapping_sub(2)).collect();
+    let indexes = list(call, index)?.into_iter().map(|index| index_definition(call, index)).collect::<Result<Vec<_>, _>>()?;
     // SAFETY: only looks at the term.
     let named = unsafe { enif_is_atom(call.env, record_name) } != 0;
-    if !named || !(3..=65_535).contains(&arity) || indexes.iter().any(|field| !(1..arity - 1).contains(field)) {
+    if !named || !(3..=65_535).contains(&arity) || !indexes.iter().all(|index| index_fits(index, arity)) {
         return Err(Fail::BadArg);
     }
     Ok(Definition { kind: kind(type_)?, arity, record_name: word(record_name), indexes })

@@ -158,19 +158,21 @@ impl Want {
 }
 
 impl Select {
-    pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Select {
-        let scan = Scan::new(open.clone(), plan);
-        Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false }
+    /// Fails if an index of the plan is gone.
+    pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Result<Select, Fail> {
+        let scan = Scan::new(open.clone(), plan).ok_or(Fail::Again)?;
+        Ok(Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false })
     }
 
     /// In an order, from the answer after `skip` on, no more than `limit` of them if it is not 0.
-    fn in_order(open: &Arc<OpenTable>, course: Course, by: &[By], spec: Spec, limit: usize, skip: usize) -> Select {
+    fn in_order(open: &Arc<OpenTable>, course: Course, by: &[By], spec: Spec, limit: usize, skip: usize) -> Result<Select, Fail> {
         let most = (limit > 0).then(|| limit.saturating_add(skip));
         let want = if course.sort { Want::Sort(spec, Sorted::new(by.into(), most)) } else { Want::Spec(spec) };
-        let scan = if course.backward { Scan::backward(open.clone(), course.plan) } else { Scan::new(open.clone(), course.plan) };
+        let begin = if course.backward { Scan::backward } else { Scan::new };
+        let scan = begin(open.clone(), course.plan).ok_or(Fail::Again)?;
         // What is looked at beyond the last answer is for nothing.
         let step = most.unwrap_or(128).clamp(*STEPS.start(), 128);
-        Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort }
+        Ok(Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort })
     }
 
     /// All records of a table that has no pending writes are counted already.
@@ -179,7 +181,7 @@ impl Select {
         if let Want::Count { spec, matched, .. } = &mut self.want {
             if spec.compiled.program.always() && overlay.is_none_or(|overlay| overlay.untouched(open)) {
                 *matched = open.table.size();
-                self.scan = Scan::new(open.clone(), Plan::Nothing);
+                self.scan.finish();
             }
         }
     }
@@ -292,14 +294,15 @@ nif!(select_next, |call, [ctx, continuation]| {
 /// A spec for a table, compiled or found again.
 pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
     encode(call, scratch, spec)?;
-    if let Some(found) = compiled::find(table.id, scratch.encoder.bytes()) {
+    let generation = table.indexes.generation();
+    if let Some(found) = compiled::find(table, scratch.encoder.bytes()) {
         return Ok(Spec::new(call, found));
     }
     call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
     let definition = &table.definition;
     let parsed = compile(call, scratch, definition.arity, definition.record_name, false);
     let spec = parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
-    compiled::keep(table.id, scratch.encoder.bytes(), &spec.compiled);
+    compiled::keep(table.id, generation, scratch.encoder.bytes(), &spec.compiled);
     Ok(spec)
 }
 
@@ -332,7 +335,14 @@ fn node(call: &Call) -> Vec<u8> {
 }
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.
-fn search_in_order(call: &Call, [ctx, table, spec]: [RawTerm; 3], kind: LockKind, by: &[By], limit: usize, skip: usize) -> Answer {
+fn search_in_order(
+    call: &Call,
+    [ctx, table, spec]: [RawTerm; 3],
+    kind: LockKind,
+    by: &[By],
+    limit: usize,
+    skip: usize,
+) -> Answer {
     let course = |spec: &Spec, open: &OpenTable, written: bool| {
         if by.iter().any(|by| by.field + 1 >= open.table.definition.arity) {
             return Err(Fail::BadArg);
@@ -346,14 +356,14 @@ fn search_in_order(call: &Call, [ctx, table, spec]: [RawTerm; 3], kind: LockKind
             let open = DB.sound(&name)?;
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let course = course(&spec, &open, false)?;
-            return begin(call, Select::in_order(&open, course, by, spec, limit, skip), None, &mut scratch.terms);
+            return begin(call, Select::in_order(&open, course, by, spec, limit, skip)?, None, &mut scratch.terms);
         }
         with_txn(call, ctx, |txn| {
             let table_ = txn.table(&DB, &name)?;
             let spec = parse(call, scratch, spec, txn.rows_of(table_), table)?;
             let course = course(&spec, txn.open(table_), !txn.overlay().untouched(txn.open(table_)))?;
             txn.lock_plan(&DB, table_, &course.plan, kind)?;
-            let select = Select::in_order(txn.open(table_), course, by, spec, limit, skip);
+            let select = Select::in_order(txn.open(table_), course, by, spec, limit, skip)?;
             begin(call, select, Some(txn.overlay()), &mut scratch.terms)
         })
     })
@@ -374,7 +384,7 @@ pub fn search(
             let open = DB.sound(&name)?;
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let plan = pick(&spec, &open.table)?;
-            return begin(call, Select::new(&open, plan, want(spec), limit), None, &mut scratch.terms);
+            return begin(call, Select::new(&open, plan, want(spec), limit)?, None, &mut scratch.terms);
         }
         with_txn(call, ctx, |txn| {
             let table_ = txn.table(&DB, &name)?;
@@ -384,7 +394,7 @@ pub fn search(
             }
             let plan = pick(&spec, txn.rows_of(table_))?;
             txn.lock_plan(&DB, table_, &plan, kind)?;
-            let select = Select::new(txn.open(table_), plan, want(spec), limit);
+            let select = Select::new(txn.open(table_), plan, want(spec), limit)?;
             begin(call, select, Some(txn.overlay()), &mut scratch.terms)
         })
     })
@@ -430,12 +440,12 @@ nif!(all_keys, |call, [ctx, table]| with_scratch(|scratch| {
     let name = name(call, scratch, *table)?;
     if no_txn(*ctx) {
         let open = DB.sound(&name)?;
-        return begin(call, Select::new(&open, Plan::All, Want::Keys, 0), None, &mut scratch.terms);
+        return begin(call, Select::new(&open, Plan::All, Want::Keys, 0)?, None, &mut scratch.terms);
     }
     with_txn(call, *ctx, |txn| {
         let table = txn.table(&DB, &name)?;
         txn.lock_table(table, LockKind::Read)?;
-        let select = Select::new(txn.open(table), Plan::All, Want::Keys, 0);
+        let select = Select::new(txn.open(table), Plan::All, Want::Keys, 0)?;
         begin(call, select, Some(txn.overlay()), &mut scratch.terms)
     })
 }));
@@ -456,21 +466,20 @@ nif!(
         let mut form = Vec::new();
         key::write(encoder.bytes(), crate::access::beside(&living), &mut form);
         let want = Want::Field { field, value: encoder.bytes().to_vec(), negative_zero: encoder.writer.negative_zero };
-        let indexed = |open: &OpenTable| match open.table.index(field) {
-            Some(_) => Ok(()),
-            None => Err(Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[*table, *value, *position])]))),
+        let plan = |open: &OpenTable| {
+            let unindexed = || Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[*table, *value, *position])]));
+            Plan::of_value(&open.table, field, form).ok_or_else(unindexed)
         };
-        let plan = Plan::of_value(field, form);
         if no_txn(*ctx) {
             let open = DB.sound(&name)?;
-            indexed(&open)?;
-            return begin(call, Select::new(&open, plan, want, 0), None, &mut scratch.terms);
+            let plan = plan(&open)?;
+            return begin(call, Select::new(&open, plan, want, 0)?, None, &mut scratch.terms);
         }
         with_txn(call, *ctx, |txn| {
             let table = txn.table(&DB, &name)?;
-            indexed(txn.open(table))?;
+            let plan = plan(txn.open(table))?;
             txn.lock_plan(&DB, table, &plan, LockKind::Read)?;
-            let select = Select::new(txn.open(table), plan, want, 0);
+            let select = Select::new(txn.open(table), plan, want, 0)?;
             begin(call, select, Some(txn.overlay()), &mut scratch.terms)
         })
     })

@@ -4,6 +4,7 @@
 
 use crate::access::record;
 use crate::border::{name, with_scratch, Answer, Call, DB};
+use crate::index::dirty_refusal;
 use crate::schema::{definition, put_props};
 use crate::session::with_txn;
 use crate::term::RawTerm;
@@ -35,7 +36,7 @@ fn write(call: &Call, table: RawTerm, term: RawTerm) -> Answer {
         let name = name(call, scratch, table)?;
         let shadow = DB.shadow(&name).ok_or(Stop::NoTable)?;
         let record = record(call, &mut scratch.encoder, term, &shadow)?;
-        DB.write(&shadow, record)?;
+        DB.write(&shadow, record.clone()).map_err(|stop| dirty_refusal(call, stop, &shadow, table, &record))?;
         ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::access::writable;
 use crate::border::{name, table_name, with_scratch, Fail, DB};
+use crate::index::not_unique;
 use crate::session::{is_foreign, new_session, waker, with_txn};
 use crate::{atoms, nif, report};
 use remnesia_engine::txn::{LockKind, Stop, Waited};
@@ -35,6 +36,10 @@ nif!(
                 txn.counts.commits += 1;
                 Ok(if watched { atoms::watched() } else { atoms::ok() })
             }
+            (Err(Stop::NotUnique(_)), Some(open)) => Err(match txn.violation() {
+                Some(violation) => not_unique(call, table_name(call, &open), &violation.fields, &violation.record),
+                None => Fail::BadArg,
+            }),
             (Err(stop), Some(open)) if DB.is_running() => {
                 let what = if stop == Stop::Damaged { atoms::table_damaged() } else { atoms::no_exists() };
                 Err(Fail::Reason(call.tuple(&[what, table_name(call, &open)])))

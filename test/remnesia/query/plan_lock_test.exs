@@ -72,6 +72,76 @@ defmodule Remnesia.Query.PlanLockTest do
     end
   end
 
+  for type <- [:set, :ordered_set, :bag] do
+    @tag type: type
+    test "the first attributes of an index lock their values and the records: #{type}", %{
+      type: type
+    } do
+      table = filled(type, index: [[:group, :value]])
+
+      # Both attributes, with and without a record; the first; the first and a range of the second.
+      for {guards, found} <- [
+            {[{:==, :"$3", :a}, {:==, :"$2", 4}], 1},
+            {[{:==, :"$3", :a}, {:==, :"$2", 400}], 0},
+            {[{:==, :"$3", :a}], 5},
+            {[{:==, :"$3", :a}, {:>, :"$2", 3}, {:<, :"$2", 5}], 1},
+            {[{:==, :"$3", :a}, {:>, :"$2", 300}], 0}
+          ] do
+        atomic(fn ->
+          assert length(where(table, guards)) == found
+          # Another group is nobody's business.
+          assert free?(table, &write(&1, {5, 4, :b}))
+          assert free?(table, &write(&1, {500, 400, :c}))
+
+          # Key 4 is of the group, with value 4: it moves into what was searched, or away from it, or stays and changes.
+          for value <- [4, 400], matches?(guards, value) do
+            refute free?(table, &write(&1, {700, value, :a}))
+            refute free?(table, &write(&1, {5, value, :a}))
+          end
+
+          if found > 0, do: refute(free?(table, &Engine.delete(&1, 4, :write)))
+        end)
+      end
+
+      assert_clean(table)
+    end
+
+    @tag type: type
+    test "what is outside of both values stays free: #{type}", %{type: type} do
+      table = filled(type, index: [[:group, :value]])
+
+      atomic(fn ->
+        assert length(where(table, [{:==, :"$3", :a}, {:==, :"$2", 4}])) == 1
+        assert free?(table, &write(&1, {6, 60, :a}))
+        assert free?(table, &write(&1, {600, 61, :a}))
+        assert free?(table, &Engine.delete(&1, 8, :write))
+      end)
+
+      assert_clean(table)
+    end
+
+    @tag type: type
+    test "a unique value is locked by who writes it: #{type}", %{type: type} do
+      table = filled(type, unique: [:value])
+
+      atomic(fn ->
+        write(table, {100, 100, :z})
+        refute free?(table, &write(&1, {101, 100, :z}))
+        refute free?(table, &Engine.index_read(&1, 100, 3))
+        assert free?(table, &write(&1, {101, 101, :z}))
+      end)
+
+      assert_clean(table)
+    end
+  end
+
+  defp matches?(guards, value) do
+    Enum.all?(guards, fn
+      {op, :"$2", bound} -> apply(Kernel, op, [value, bound])
+      _group -> true
+    end)
+  end
+
   test "a number in a guard locks both its forms in a set" do
     table = filled(:set)
 
@@ -104,8 +174,8 @@ defmodule Remnesia.Query.PlanLockTest do
     end)
   end
 
-  defp filled(type) do
-    table = table(type: type, index: [:group])
+  defp filled(type, indexes \\ [index: [:group]]) do
+    table = table([type: type] ++ indexes)
     fill(table, for(id <- 1..10, do: {id, id, Enum.at([:a, :b], rem(id, 2))}))
     table
   end

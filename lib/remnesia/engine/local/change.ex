@@ -114,50 +114,44 @@ defmodule Remnesia.Engine.Local.Change do
 
   # --- of the indexes ---
 
-  def add_index(:schema, _attribute), do: refuse({:bad_type, :schema})
+  # An index is built in slices while reads and writes outside of transactions go on; transactions wait, as the table is locked. The
+  # definition changes with the last slice: a process that is killed before leaves the table as it was.
+  def add_index(table, attributes, options \\ [])
+  def add_index(:schema, _attributes, _options), do: refuse({:bad_type, :schema})
 
-  def add_index(table, attribute) do
+  def add_index(table, attributes, options) when options in [[], [unique: false]],
+    do: build(table, attributes, false)
+
+  def add_index(table, attributes, unique: true), do: build(table, attributes, true)
+  def add_index(table, _attributes, options), do: {:aborted, {:badarg, table, options}}
+
+  defp build(table, attributes, unique?) do
     Schema.change(fn txn ->
-      cstruct = Cstruct.next_version(Schema.existing!(table, {:no_exists, table}))
-      {position, _kind} = index = index!(attribute, cstruct)
-
-      if List.keymember?(cstruct.index, position, 0),
-        do: Signal.abort({:already_exists, table, position})
-
-      if position not in 3..Cstruct.arity(cstruct)//1,
-        do: Signal.abort({:bad_type, table, {:index, [position]}})
-
-      {:ok, before} = Definitions.fetch(table)
-      changed = %{cstruct | index: [index | cstruct.index]}
-      Rebuild.run(txn, changed, & &1)
+      before = Schema.existing!(table, {:no_exists, table})
+      next = Cstruct.next_version(before)
+      {changed, position} = Cstruct.add_index!(next, attributes, unique?)
+      build([txn, table, position, unique?, changed])
       stored(changed, before, [])
     end)
   end
 
-  def del_index(:schema, _attribute), do: refuse({:bad_type, :schema})
+  defp build(arguments) do
+    with :"$more" <- Signal.settle(apply(Native, :index_add, arguments), :index_add, arguments),
+         do: build(arguments)
+  end
 
-  def del_index(table, attribute) do
+  def del_index(:schema, _attributes), do: refuse({:bad_type, :schema})
+
+  def del_index(table, attributes) do
     Schema.change(fn txn ->
-      cstruct = Cstruct.next_version(Schema.existing!(table, {:no_exists, table}))
-      {position, _kind} = index!(attribute, cstruct)
-
-      if not List.keymember?(cstruct.index, position, 0),
-        do: Signal.abort({:no_exists, table, position})
-
-      {:ok, before} = Definitions.fetch(table)
-      changed = %{cstruct | index: List.keydelete(cstruct.index, position, 0)}
-      Rebuild.run(txn, changed, & &1)
+      before = Schema.existing!(table, {:no_exists, table})
+      next = Cstruct.next_version(before)
+      {changed, position} = Cstruct.drop_index!(next, attributes)
+      arguments = [txn, table, position, changed]
+      :ok = Signal.settle(apply(Native, :index_drop, arguments), :index_drop, arguments)
       stored(changed, before, [])
     end)
   end
-
-  defp index!(attribute, cstruct) when is_atom(attribute) or is_integer(attribute),
-    do: Cstruct.index!(attribute, cstruct)
-
-  defp index!({plugin} = attribute, cstruct) when is_atom(plugin),
-    do: Cstruct.index!(attribute, cstruct)
-
-  defp index!(attribute, _cstruct), do: Signal.abort({:bad_type, attribute})
 
   # --- what does nothing on one node in RAM ---
 

@@ -18,8 +18,8 @@ defmodule Remnesia.Engine.Local.Rebuild do
   @spec run(reference, Cstruct.t(), (tuple -> tuple) | :ignore) :: :ok | no_return
   def run(txn, cstruct, fun) do
     %{name: table, type: type, record_name: record_name} = cstruct
-    positions = Cstruct.positions(cstruct)
-    definition = [txn, table, type, Cstruct.arity(cstruct), record_name, positions]
+    indexes = Cstruct.indexes(cstruct)
+    definition = [txn, table, type, Cstruct.arity(cstruct), record_name, indexes]
     :ok = Signal.settle(apply(Native, :shadow_create, definition), :shadow_create, definition)
 
     try do
@@ -58,8 +58,11 @@ defmodule Remnesia.Engine.Local.Rebuild do
         note(changes, record, :delete)
 
       changed ->
-        with refused when refused != :ok <- Native.shadow_write(cstruct.name, changed),
-             do: failed(cstruct.name, fun, {~c"Bad arity", record, changed})
+        case Native.shadow_write(cstruct.name, changed) do
+          :ok -> :ok
+          {:"$error", {:unique, _, _, _} = reason} -> Signal.abort(Signal.reason(reason))
+          _refused -> failed(cstruct.name, fun, {~c"Bad arity", record, changed})
+        end
 
         if changed === record or fun == :ignore,
           do: changes,

@@ -36,7 +36,7 @@ defmodule Remnesia.Engine.Local.Schema do
            type,
            Cstruct.arity(cstruct),
            record_name,
-           Cstruct.positions(cstruct),
+           Cstruct.indexes(cstruct),
            cstruct
          ) do
       :ok ->

@@ -70,5 +70,17 @@ defmodule Remnesia.Engine.Local.Signal do
   def reason({:no_exists, :schema}), do: {:bad_type, :schema}
   # To a writer a read-only table is one that is nowhere.
   def reason({:read_only, table}), do: {:no_exists, table}
+
+  def reason({:unique, table, positions, value}),
+    do: {:unique, table, names(table, positions), value}
+
   def reason(reason), do: reason
+
+  # The native side knows attributes by their positions.
+  defp names(table, positions) do
+    case Native.table_props(table) do
+      {:ok, %{attributes: attributes}} -> Enum.map(positions, &Enum.at(attributes, &1 - 2))
+      _gone -> positions
+    end
+  end
 end

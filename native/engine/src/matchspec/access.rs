@@ -46,7 +46,7 @@ impl Program {
         (0..fields).filter(|field| !alternatives.is_empty() && bounded(field)).collect()
     }
 
-    fn field_values(&self, alternative: &Alternative, field: usize) -> Option<Intervals> {
+    pub(super) fn field_values(&self, alternative: &Alternative, field: usize) -> Option<Intervals> {
         let whole = alternative.conditions.iter().find(|c| c.place == Operand::Field(field)).map(|c| c.values.clone());
         let clause = &self.clauses[alternative.clause];
         let pattern = clause.patterns.iter().find(|(f, _)| *f == field);

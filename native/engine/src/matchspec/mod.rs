@@ -9,7 +9,7 @@
 //! * `value`s that are slices of the record wherever possible, `construct`ed ones being in the [`Scratch`],
 //! * `functions` are the guard functions, `number` their arithmetic,
 //! * `bounds` are what head and guards say of the records that can match, as `interval`s; `access` makes of them what a table can
-//!   be asked for, and `variants` the other terms that are `==`.
+//!   be asked for, `composite` of those of several fields, and `variants` the other terms that are `==`.
 //!
 //! What a spec means is what ETS makes of it, seen on OTP 25 and kept by tests: a failing guard is false; a failing function in a
 //! body answers `'EXIT'` and the rest goes on; literals of a head match bit by bit, maps in a head match maps that hold
@@ -17,6 +17,7 @@
 
 mod access;
 mod bounds;
+mod composite;
 mod construct;
 mod eval;
 mod expr;
@@ -35,5 +36,6 @@ mod tests;
 
 pub use access::may_hold_zero;
 pub use bounds::Alternative;
+pub use composite::Spans;
 pub use interval::{End, Interval, Prefix};
 pub use program::{BadSpec, Comparison, Env, Outcome, Program, Scratch};

@@ -14,6 +14,7 @@ pub mod store;
 mod walk;
 
 pub use change::{BagStep, Change};
+pub use index::{IndexDefinition, IndexId};
 pub use key::{Key, KeyBytes};
 pub use rows::Rows;
 pub use sink::{Nowhere, Sink};
@@ -21,7 +22,7 @@ pub use store::{AbsentKey, Cursor, Store};
 
 use crate::term::order::Beside;
 use crate::term::Record;
-use index::{Delta, Index};
+use index::{Deltas, Index, Indexes};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::Latched;
@@ -40,7 +41,7 @@ impl Kind {
     }
 }
 
-/// What is fixed when a table is made.
+/// What a table is made of, as plain data. The indexes are those of the beginning, see [`Table::indexes`].
 #[derive(Clone, Debug)]
 pub struct Definition {
     pub kind: Kind,
@@ -48,26 +49,23 @@ pub struct Definition {
     pub arity: usize,
     /// Atom word of the record name.
     pub record_name: u64,
-    /// Indexed fields; 0 is the key.
-    pub indexes: Vec<usize>,
+    pub indexes: Vec<IndexDefinition>,
 }
-
-/// One per index, in index order.
-type Deltas = SmallVec<[Delta; 2]>;
 
 pub struct Table {
     /// Never used again.
     pub id: u64,
     pub definition: Definition,
     store: Store,
-    indexes: Vec<Index>,
+    /// They come and go.
+    pub indexes: Indexes,
     damaged: AtomicBool,
 }
 
 impl Table {
     pub fn new(id: u64, definition: Definition) -> Table {
         let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
-        let indexes = definition.indexes.iter().map(|&field| Index::new(field)).collect();
+        let indexes = Indexes::new(&definition.indexes);
         Table { id, definition, store, indexes, damaged: AtomicBool::new(false) }
     }
 
@@ -137,7 +135,7 @@ impl Table {
 
     /// Bytes held.
     pub fn memory(&self) -> usize {
-        self.store.memory() + self.indexes.iter().map(Index::memory).sum::<usize>()
+        self.store.memory() + self.indexes.load().iter().map(|index| index.memory()).sum::<usize>()
     }
 
     pub fn scan(&self, cursor: &mut Cursor, max: usize, f: impl FnMut(&[Record])) {
@@ -152,22 +150,14 @@ impl Table {
         self.store.last_below(bytes)
     }
 
-    pub fn index(&self, field: usize) -> Option<&Index> {
-        self.indexes.iter().find(|i| i.field == field)
-    }
-
-    pub fn indexes(&self) -> &[Index] {
-        &self.indexes
-    }
-
     /// Changes one key as one step: `decide` sees its rows under the latch.
     #[inline]
     pub fn update(&self, key: &Key, sink: &mut impl Sink, decide: impl FnOnce(&[Record]) -> Option<Change>) {
         let mut latched = self.store.latch(self.store.part(key));
         let _damage = Damage(self);
-        let mut deltas = self.deltas();
+        let mut deltas = Deltas::new(&self.indexes);
         self.change_one(&mut latched, key, sink, decide, &mut deltas);
-        self.apply_deltas(deltas);
+        deltas.apply();
         sink.done();
     }
 
@@ -176,7 +166,7 @@ impl Table {
         let _damage = Damage(self);
         let mut latches: Vec<_> = (0..self.store.parts()).map(|p| self.store.latch(p)).collect();
         let mut garbage: Vec<Box<dyn Send>> = latches.iter_mut().map(Latched::take).collect();
-        for index in &self.indexes {
+        for index in self.indexes.load().iter() {
             garbage.push(Box::new(index.take()));
         }
         sink.cleared(self);
@@ -184,13 +174,12 @@ impl Table {
         garbage
     }
 
-    /// The index values that a change takes away from the rows of a key, or brings: field and ordered form. A bag may name some that stay.
-    pub fn changed_values(&self, old: &[Record], change: &Change, mut f: impl FnMut(usize, &[u8])) {
-        for index in &self.indexes {
-            let same = |a: &Record, b: &Record| a.field(index.field) == b.field(index.field);
-            let mut value = |record: &Record| f(index.field, &index.value(record));
+    /// The index values that a change takes away from the rows of a key, or brings, as ordered forms. A bag may name some that stay.
+    pub fn changed_values(&self, old: &[Record], change: &Change, mut f: impl FnMut(&Index, &[u8])) {
+        for index in self.indexes.load().iter() {
+            let mut value = |record: &Record| f(index, &index.value(record));
             match (change, old) {
-                (Change::Put(new), [before]) if same(before, new) => {}
+                (Change::Put(new), [before]) if index.same_value(before, new) => {}
                 (Change::Put(new), _) => old.iter().chain([new]).for_each(value),
                 (Change::Delete, _) => old.iter().for_each(value),
                 (Change::Bag { cleared, steps }, _) => {
@@ -203,10 +192,6 @@ impl Table {
         }
     }
 
-    fn deltas(&self) -> Deltas {
-        self.indexes.iter().map(|_| Delta::default()).collect()
-    }
-
     /// One look-up for deciding and changing.
     #[inline]
     fn change_one(
@@ -215,7 +200,7 @@ impl Table {
         key: &Key,
         sink: &mut impl Sink,
         decide: impl FnOnce(&[Record]) -> Option<Change>,
-        deltas: &mut [Delta],
+        deltas: &mut Deltas,
     ) {
         fn slice(rows: &Option<Rows>) -> &[Record] {
             rows.as_ref().map_or(&[], Rows::as_slice)
@@ -224,17 +209,17 @@ impl Table {
         latched.update(key, |before| {
             let Some(change) = decide(slice(&before)) else { return before };
             let after = match change {
-                change if self.indexes.is_empty() => change.apply(kind, before),
+                change if deltas.is_empty() => change.apply(kind, before),
                 Change::Put(record) => {
                     let after = Rows::one(record);
-                    self.note(key, slice(&before), after.as_slice(), deltas);
+                    deltas.note(&key.bytes, slice(&before), after.as_slice());
                     Some(after)
                 }
                 change => {
                     // The index needs the rows as they were after a bag has taken them apart.
                     let old = before.clone();
                     let after = change.apply(kind, before);
-                    self.note(key, slice(&old), slice(&after), deltas);
+                    deltas.note(&key.bytes, slice(&old), slice(&after));
                     after
                 }
             };
@@ -243,21 +228,10 @@ impl Table {
         });
     }
 
-    fn note(&self, key: &Key, before: &[Record], after: &[Record], deltas: &mut [Delta]) {
-        for (index, delta) in self.indexes.iter().zip(deltas) {
-            index.note(&key.bytes, before, after, delta);
-        }
-    }
-
-    fn apply_deltas(&self, deltas: Deltas) {
-        for (index, delta) in self.indexes.iter().zip(deltas) {
-            index.apply(delta);
-        }
-    }
-
     /// Every invariant of the table: structure, counts, and that indexes and rows say the same.
     pub fn check(&self) -> Result<(), String> {
-        let mut entries = vec![0usize; self.indexes.len()];
+        let indexes = self.indexes.ready();
+        let mut entries = vec![0usize; indexes.len()];
         self.store.check(|rows| {
             let key = self.key_of(&rows[0]);
             for record in rows {
@@ -268,21 +242,22 @@ impl Table {
                     return Err("rows of two keys in one place".into());
                 }
             }
-            for (index, count) in self.indexes.iter().zip(&mut entries) {
+            for (index, count) in indexes.iter().zip(&mut entries) {
                 let mut forms: Vec<_> = rows.iter().map(|r| index.value(r)).collect();
                 forms.sort_unstable();
                 forms.dedup();
                 *count += forms.len();
                 if !forms.iter().all(|form| index.contains(form, &key.bytes)) {
-                    return Err(format!("a row is missing from the index on field {}", index.field));
+                    return Err(format!("a row is missing from the index on {:?}", index.fields()));
                 }
             }
             Ok(())
         })?;
-        for (index, count) in self.indexes.iter().zip(entries) {
+        for (index, count) in indexes.iter().zip(entries) {
             if index.len() != count {
-                return Err(format!("the index on field {} has {} entries, expected {count}", index.field, index.len()));
+                return Err(format!("the index on {:?} has {} entries, expected {count}", index.fields(), index.len()));
             }
+            index.check()?;
         }
         if self.is_damaged() {
             Err("damaged by a panic".into())
@@ -337,7 +312,7 @@ pub fn apply(steps: &mut [Step], sink: &mut impl Sink) {
     for (part, mut latched) in steps.chunk_by_mut(same_part).zip(latches) {
         let table = part[0].table;
         if deltas.last().is_none_or(|(t, _)| t.id != table.id) {
-            deltas.push((table, table.deltas()));
+            deltas.push((table, Deltas::new(&table.indexes)));
         }
         let Some((_, deltas)) = deltas.last_mut() else { continue };
         for step in part {
@@ -345,8 +320,6 @@ pub fn apply(steps: &mut [Step], sink: &mut impl Sink) {
         }
         held.push(latched);
     }
-    for (table, deltas) in deltas {
-        table.apply_deltas(deltas);
-    }
+    deltas.into_iter().for_each(|(_, deltas)| deltas.apply());
     sink.done();
 }

@@ -1,5 +1,6 @@
 //! Ranges of keys and index values, as a planner counts and a scan visits them.
 
+use super::index::IndexId;
 use super::key::KeyBytes;
 use super::{Cursor, Table};
 use crate::term::range::Range;
@@ -28,15 +29,15 @@ impl Table {
     }
 
     /// Entries of an index in ranges, counted up to `max`.
-    pub fn count_values(&self, field: usize, ranges: &[Range], max: usize) -> usize {
-        let Some(index) = self.index(field) else { return 0 };
+    pub fn count_values(&self, index: IndexId, ranges: &[Range], max: usize) -> usize {
+        let Some(index) = self.indexes.find(index) else { return 0 };
         counted(ranges, max, |range, max| index.count_range(range, max))
     }
 
-    /// About how many rows of a hash table have a value of an indexed field in the ranges, by a sample: rows lie there by hash, so
+    /// About how many rows of a hash table have a value of an index in the ranges, by a sample: rows lie there by hash, so
     /// those that come first are as good as any. An ordered_set has no such sample.
-    pub fn guess_values(&self, field: usize, ranges: &[Range]) -> Option<usize> {
-        let index = self.index(field).filter(|_| !self.is_ordered())?;
+    pub fn guess_values(&self, index: IndexId, ranges: &[Range]) -> Option<usize> {
+        let index = self.indexes.find(index).filter(|_| !self.is_ordered())?;
         let (mut seen, mut within) = (0, 0);
         for part in 0..SAMPLED_PARTS {
             let mut cursor = Cursor::Place((part * self.store.parts() / SAMPLED_PARTS) as u32, 0);

@@ -2,9 +2,10 @@
 //!
 //! The host (the NIF crate, or a test) installs itself once. Texts are cached for ever, as atoms live for ever.
 
+use super::{Attached, Writer};
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Node, creation and numbers behind a local pid, port or reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,39 @@ pub trait Host: Send + Sync {
     }
     /// Atoms the engine itself needs.
     fn well_known(&self) -> WellKnown;
+    /// The word of an atom, made if there is none; None for a text that no atom can have.
+    fn atom_word(&self, text: &[u8]) -> Option<u64>;
+    /// The word of a pid or port of this node, whatever the node is called now; None for numbers that no such term can have.
+    fn local_word(&self, port: bool, numbers: &[u32]) -> Option<u64> {
+        let _ = (port, numbers);
+        None
+    }
+    /// The external form of a living closure, that of its flat bytes in `attached`.
+    fn external(&self, attached: &dyn Attached, identity: &[u8]) -> Option<Vec<u8>> {
+        let _ = (attached, identity);
+        None
+    }
+    /// Begins to make the living terms of a record that comes from a disc.
+    fn revival(&self) -> Box<dyn Revival> {
+        Box::new(plain::Contents::default())
+    }
+}
+
+/// Makes the terms that live beside a record.
+pub trait Revival {
+    /// The large binary that these flat bytes stand for.
+    fn content(&mut self, identity: &[u8], content: &[u8]);
+    /// The reference of this node with these numbers, whose flat bytes these are; false if there is no such reference.
+    fn reference(&mut self, identity: &[u8], numbers: &[u32]) -> bool {
+        let _ = (identity, numbers);
+        false
+    }
+    /// A closure from its external form, whose flat bytes are appended to `out`; false if it is none.
+    fn closure(&mut self, external: &[u8], out: &mut Writer) -> bool {
+        let _ = (external, out);
+        false
+    }
+    fn finish(self: Box<Self>) -> Arc<dyn Attached>;
 }
 
 /// Words of atoms that match specs and guards give a meaning.
@@ -82,8 +116,10 @@ pub fn text(word: u64) -> &'static [u8] {
 
 /// The host of a program without a VM (tests, fuzzing, benchmarks): atoms are interned here.
 pub mod plain {
-    use super::{host, Host, Identity, WellKnown};
+    use super::{host, Attached, Host, Identity, Revival, WellKnown, Writer};
     use crate::sync::global::Mutex;
+    use std::any::Any;
+    use std::sync::Arc;
 
     /// Interns atoms by text; word = 16 * index + 11.
     #[derive(Default)]
@@ -129,6 +165,63 @@ pub mod plain {
                 undefined: intern("undefined"),
                 exit: intern("EXIT"),
             }
+        }
+        fn atom_word(&self, text: &[u8]) -> Option<u64> {
+            std::str::from_utf8(text).ok().map(intern)
+        }
+        fn local_word(&self, _port: bool, numbers: &[u32]) -> Option<u64> {
+            match numbers {
+                [low, high] => Some(u64::from(*low) | u64::from(*high) << 32),
+                _ => None,
+            }
+        }
+        fn external(&self, attached: &dyn Attached, identity: &[u8]) -> Option<Vec<u8>> {
+            attached.as_any().downcast_ref::<Contents>()?.find(identity).map(<[u8]>::to_vec)
+        }
+    }
+
+    /// Contents of large binaries by their flat bytes. A closure, which needs a VM, is its flat bytes here.
+    #[derive(Default, Debug)]
+    pub struct Contents(pub Vec<(Vec<u8>, Vec<u8>)>);
+
+    impl Contents {
+        fn find(&self, identity: &[u8]) -> Option<&[u8]> {
+            self.0.iter().find(|(i, _)| i == identity).map(|(_, content)| &content[..])
+        }
+    }
+
+    impl Attached for Contents {
+        fn content(&self, identity: &[u8]) -> Option<&[u8]> {
+            self.find(identity)
+        }
+        fn bytes(&self) -> usize {
+            self.0.iter().map(|(_, content)| content.len()).sum()
+        }
+        fn as_any(&self) -> &dyn Any {
+            self
+        }
+    }
+
+    impl Revival for Contents {
+        fn content(&mut self, identity: &[u8], content: &[u8]) {
+            self.0.push((identity.to_vec(), content.to_vec()));
+        }
+        fn reference(&mut self, identity: &[u8], _numbers: &[u32]) -> bool {
+            self.0.push((identity.to_vec(), Vec::new()));
+            true
+        }
+        fn closure(&mut self, external: &[u8], out: &mut Writer) -> bool {
+            let closure = external.first() == Some(&super::super::tag::FUN);
+            if closure {
+                out.buf.extend_from_slice(external);
+                out.attached = true;
+                out.negative_zero |= super::super::canonical_zero(external) != external;
+                self.0.push((external.to_vec(), external.to_vec()));
+            }
+            closure
+        }
+        fn finish(self: Box<Self>) -> Arc<dyn Attached> {
+            Arc::new(*self)
         }
     }
 }

@@ -22,7 +22,9 @@ pub mod tag;
 mod write;
 
 pub use form::len as form_len;
+pub(crate) use read::size as form_size;
 pub use read::{int, read, skip, Elements, Ident, Term};
 pub use record::{Attached, Record};
 pub use same::{canonical_zero, same};
+pub(crate) use write::{map_is_sorted, sort_map};
 pub use write::{Open, Writer, BLOB_MIN};

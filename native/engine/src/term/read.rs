@@ -94,7 +94,7 @@ fn array<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
 
 /// Bytes of the term that begins `b`.
 #[inline]
-fn size(b: &[u8]) -> usize {
+pub(crate) fn size(b: &[u8]) -> usize {
     match b[0] {
         0..=0x7f | NIL => 1,
         INT1 => 2,

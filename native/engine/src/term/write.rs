@@ -248,11 +248,17 @@ impl Writer {
 }
 
 /// Puts the pairs of a map's body into canonical order.
-pub(super) fn sort_map(body: &mut [u8], count: usize) {
+pub(crate) fn sort_map(body: &mut [u8], count: usize) {
     if !pairs_sorted(body, count) {
         let sorted = sort_pairs(body, count);
         body.copy_from_slice(&sorted);
     }
+}
+
+/// Are the keys of this map's body in canonical order, each once?
+pub(crate) fn map_is_sorted(body: &[u8], count: usize) -> bool {
+    let mut last: Option<&[u8]> = None;
+    pairs(body, count).all(|(key, _)| last.replace(key).is_none_or(|before| before < key))
 }
 
 fn pairs(mut body: &[u8], count: usize) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -6,7 +6,8 @@
 
 use super::open::OpenTable;
 use super::overlay::Overlay;
-use crate::table::{Key, KeyBytes};
+use super::scan::{used, Used};
+use crate::table::{IndexId, Key, KeyBytes};
 use crate::term::range::Range;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,12 +21,21 @@ const RUN: usize = 1024;
 pub enum Source {
     Keys(Vec<Key>),
     KeyRanges(Vec<Range>),
-    /// `values`: each range is one value.
+    /// `bound`: so many of the first fields are one value in each range.
     Index {
-        field: usize,
+        index: IndexId,
         ranges: Vec<Range>,
-        values: bool,
+        bound: usize,
     },
+}
+
+impl Source {
+    pub fn index(&self) -> Option<IndexId> {
+        match self {
+            Source::Index { index, .. } => Some(*index),
+            Source::Keys(_) | Source::KeyRanges(_) => None,
+        }
+    }
 }
 
 /// How far it has come with the source at hand.
@@ -55,7 +65,7 @@ impl Gather {
     }
 
     /// Takes up to about `max` keys more. The keys of the write set are a source too: whoever looks at them sees what became of them.
-    pub fn gather(&mut self, sources: &[Source], open: &OpenTable, overlay: Option<&Overlay>, max: usize) {
+    pub fn gather(&mut self, sources: &[Source], indexes: &Used, open: &OpenTable, overlay: Option<&Overlay>, max: usize) {
         match sources.get(self.place.source) {
             Some(Source::Keys(keys)) => {
                 self.run.extend(keys.iter().map(|key| key.bytes.clone()));
@@ -69,7 +79,7 @@ impl Gather {
                 }
                 None => self.place = Place { source: self.place.source + 1, ..Place::default() },
             },
-            Some(Source::Index { field, ranges, .. }) => match (ranges.get(self.place.range), open.table.index(*field)) {
+            Some(Source::Index { index, ranges, .. }) => match (ranges.get(self.place.range), used(indexes, *index)) {
                 (Some(range), Some(index)) => {
                     let run = &mut self.run;
                     let last = index.keys_in(range, self.place.after.as_deref(), max, |key| run.push(key));

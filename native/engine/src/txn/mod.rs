@@ -4,6 +4,7 @@
 //! the caller waits as told by [`Txn::wait`] and calls the same operation again; all an operation does before its last
 //! step is take locks, which are then held already.
 
+mod build;
 mod gather;
 mod grow;
 mod held;
@@ -16,10 +17,13 @@ pub mod plan;
 pub mod report;
 pub mod scan;
 pub mod sorted;
+mod unique;
+mod values;
 pub mod walk;
 mod watch;
 mod write_set;
 
+pub use build::Built;
 pub use gather::Source;
 pub use held::TableRef;
 pub use open::OpenTable;
@@ -28,7 +32,7 @@ pub use scan::{Plan, Scan};
 pub use sorted::{By, Sorted};
 
 use crate::db::Db;
-use crate::table::{apply, key::hash, BagStep, Change, Key, Nowhere, Step, Table};
+use crate::table::{apply, index::Violation, key::hash, BagStep, Change, IndexId, Key, Nowhere, Step, Table};
 use crate::term::Record;
 use held::Held;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
@@ -60,6 +64,8 @@ pub enum Stop {
     NoTransaction,
     /// The key is not there and the table has no order.
     NoKey,
+    /// A value that is in this unique index already.
+    NotUnique(IndexId),
 }
 
 /// Kind of lock that an operation asks for.
@@ -105,8 +111,6 @@ enum Place {
 const STEP: usize = 256;
 /// Rows fetched ahead together.
 const FETCHED: usize = 16;
-/// A reader of an index value that more records have locks the table.
-const MANY_HITS: usize = 256;
 
 pub struct Txn {
     ctl: &'static TxnCtl,
@@ -125,6 +129,12 @@ pub struct Txn {
     pub counts: report::Counts,
     /// The table that a commit was refused for.
     blamed: Option<Arc<OpenTable>>,
+    /// And the value, if that was it.
+    violation: Option<Violation>,
+    /// The index that it is building.
+    build: Option<build::Build>,
+    /// The unique values that its commit has claimed.
+    claimed: Option<unique::Claimed>,
     /// Wakers to fire once no lock is held; the host takes them after each call.
     pub wakes: Wakes,
 }
@@ -142,6 +152,9 @@ impl Default for Txn {
             noted: false,
             counts: report::Counts::default(),
             blamed: None,
+            violation: None,
+            build: None,
+            claimed: None,
             wakes: Wakes::new(),
         }
     }
@@ -336,34 +349,15 @@ impl Txn {
         self.acquire(db, LockId { table: 0, hash: hash(name) }, kind.mode())
     }
 
-    /// Locks an index value for a reader: the value itself, which keeps out whoever would bring it or take it away, and the records
-    /// that have it, since a writer that leaves the value as it is asks for its record only. Many are locked as the whole table.
-    pub fn lock_value(&mut self, db: &Db, table: TableRef, field: usize, form: &[u8]) -> Result<(), Stop> {
-        if self.held.table_modes(table).grants(Modes::S) {
-            return Ok(());
-        }
-        self.enter(table, Modes::IS)?;
-        let id = value_lock(self.held.open(table).id(), field, form);
-        self.acquire(db, id, Modes::S)?;
-        self.lock_mode(table, Modes::IS)?;
-        let open = self.held.open(table).clone();
-        let keys = open.table.index(field).map_or_else(Vec::new, |index| index.keys(form, None, MANY_HITS + 1));
-        if keys.len() > MANY_HITS {
-            return self.lock_mode(table, Modes::S);
-        }
-        keys.into_iter().try_for_each(|bytes| self.acquire(db, LockId { table: open.id(), hash: hash(&bytes) }, Modes::S))
-    }
-
-    /// Locks the index values that the commit takes away or brings, before anything is changed. Writers of one value do not
-    /// disturb each other (IX).
+    /// Locks the index values that the commit takes away or brings, before anything is changed.
     ///
     /// It can be this late because changes are applied this late: until then nobody but this transaction sees them, and its own
     /// searches take the reader's lock. So it is still two-phase locking, and the old rows are fetched once, all together.
     fn lock_changed_values(&mut self, db: &Db) -> Result<(), Stop> {
-        let mut ids: SmallVec<[LockId; 4]> = SmallVec::new();
+        let mut locks: SmallVec<[(LockId, Modes); 4]> = SmallVec::new();
         for (_, table, set) in self.overlay.sets() {
             let open = self.held.open(*table);
-            if open.table.indexes().is_empty() || self.held.table_modes(*table).contains(Modes::X) {
+            if open.table.indexes.is_empty() || self.held.table_modes(*table).contains(Modes::X) {
                 continue;
             }
             let id = open.id();
@@ -371,12 +365,12 @@ impl Txn {
                 batch.iter().for_each(|(key, _)| open.table.prefetch_rows(key));
                 for (key, change) in batch {
                     open.table.look(key, |old| {
-                        open.table.changed_values(old, change, |field, form| ids.push(value_lock(id, field, form)))
+                        open.table.changed_values(old, change, |index, forms| values::written(id, index, forms, &mut locks))
                     });
                 }
             }
         }
-        ids.into_iter().try_for_each(|id| self.acquire(db, id, Modes::IX))
+        locks.into_iter().try_for_each(|(id, modes)| self.acquire(db, id, modes))
     }
 
     /// The rows of a key as this transaction sees them.
@@ -411,6 +405,9 @@ impl Txn {
     pub fn write(&mut self, db: &Db, table: TableRef, record: Record) -> Result<(), Stop> {
         let key = self.rows_of(table).key_of(&record);
         self.lock_record(db, table, key.hash, LockKind::Write)?;
+        if self.rows_of(table).indexes.any_unique() {
+            self.lock_unique(db, table, &record)?;
+        }
         let open = self.held.open(table);
         // If this is the only write the commit comes soon, and the old rows have come from far by then; those of several are
         // fetched all together by the commit.
@@ -459,6 +456,7 @@ impl Txn {
         if !self.overlay.is_empty() {
             self.prepare(db)?;
             self.apply();
+            self.keep_claims();
         }
         self.end(db);
         Ok(())
@@ -474,7 +472,8 @@ impl Txn {
             self.end(db);
             return Err(stop);
         }
-        self.lock_changed_values(db)
+        self.lock_changed_values(db)?;
+        self.claim(db)
     }
 
     /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end.
@@ -484,7 +483,7 @@ impl Txn {
         let mut tables: SmallVec<[&OpenTable; 2]> = SmallVec::new();
         for (_, table, set) in sets {
             tables.push(held.open(*table));
-            if set.len() > 1 && held.open(*table).table.indexes().is_empty() {
+            if set.len() > 1 && held.open(*table).table.indexes.is_empty() {
                 // With an index they have been fetched for the locks.
                 set.changes().flatten().take(STEP).for_each(|(key, _)| held.open(*table).table.prefetch_rows(key));
             }
@@ -520,6 +519,7 @@ impl Txn {
         }
         self.leave(db);
         self.lost = false;
+        self.cancel_build();
         self.overlay.clear();
         self.held.release_all(self.ctl, &db.locks, &mut self.wakes);
         self.doomed = false;
@@ -571,6 +571,8 @@ impl Txn {
     fn end(&mut self, db: &Db) {
         self.leave(db);
         self.wanted = None;
+        self.cancel_build();
+        self.give_claims_back();
         self.overlay.clear();
         self.doomed = false;
         self.lost = false;
@@ -623,9 +625,4 @@ impl Drop for Txn {
             self.ctl.recycle();
         }
     }
-}
-
-/// Lock of an index value: fields must not fall on one another, nor on keys.
-fn value_lock(table: u64, field: usize, form: &[u8]) -> LockId {
-    LockId { table, hash: hash(form).rotate_left(field as u32 + 1) ^ 0x5bd1_e995_9e37_79b9 }
 }

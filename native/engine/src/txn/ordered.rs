@@ -55,11 +55,13 @@ fn walk(paths: &[Path], best: &Path, table: &Table, first: By, rest: &[By], writ
     // Entries of one value are in the order of the keys, in an ordered_set. A key of a bag has rows of several values.
     let by_key = |by: &By| table.is_ordered() && by.field == 0 && by.falling == first.falling;
     let fits = rest.is_empty() || by_key(&rest[0]);
-    if !fits || written || !matches!(table.kind(), Kind::Set | Kind::OrderedSet) || table.index(first.field).is_none() {
+    if !fits || written || !matches!(table.kind(), Kind::Set | Kind::OrderedSet) {
         return None;
     }
-    let ranges: Arc<[Range]> = match (best.way, paths.iter().find(|path| path.way == Way::IndexRanges(first.field))) {
-        (Way::IndexRanges(field), _) if field != first.field => return None,
+    let list = table.indexes.load();
+    let index = list.iter().find(|index| index.is_ready() && *index.fields() == [first.field])?.id;
+    let ranges: Arc<[Range]> = match (best.way, paths.iter().find(|path| path.way == Way::IndexRanges(index))) {
+        (Way::IndexRanges(other), _) if other != index => return None,
         (_, Some(Path { plan: Plan::Index { ranges, .. }, .. })) => ranges.clone(),
         (_, Some(Path { plan: Plan::Gather(sources), .. })) => match &sources[..] {
             [Source::Index { ranges, .. }] => ranges.clone().into(),
@@ -67,5 +69,5 @@ fn walk(paths: &[Path], best: &Path, table: &Table, first: By, rest: &[By], writ
         },
         _ => [Range::all()].into(),
     };
-    Some(Plan::Index { field: first.field, ranges, values: false })
+    Some(Plan::Index { index, ranges, bound: 0 })
 }

@@ -8,9 +8,11 @@ use super::held::TableRef;
 use super::scan::Plan;
 use super::{LockKind, Stop, Txn};
 use crate::db::Db;
-use crate::matchspec::{may_hold_zero, Alternative, Interval, Program};
-use crate::table::{Key, Kind, Table};
+use crate::matchspec::{may_hold_zero, Alternative, Interval, Program, Spans};
+use crate::table::index::Index;
+use crate::table::{IndexId, Key, Table};
 use crate::term::range::Range;
+use std::sync::Arc;
 
 /// Rows are counted up to here: about a tenth of a millisecond.
 const COUNTED: usize = 16 * 1024;
@@ -36,11 +38,11 @@ pub enum Way {
     Nothing,
     Keys,
     KeyRanges,
-    /// Of this field: values.
-    Index(usize),
-    IndexRanges(usize),
-    /// One value each of two fields.
-    Both(usize, usize),
+    /// Values, of all fields or of the first ones.
+    Index(IndexId),
+    IndexRanges(IndexId),
+    /// One value each of two indexes.
+    Both(IndexId, IndexId),
     /// Several of these.
     Union,
     All,
@@ -73,8 +75,8 @@ impl Path {
             Plan::Nothing => 0,
             Plan::Keys(keys) => keys.len(),
             Plan::KeyRanges(ranges) => table.count_keys(ranges, max),
-            Plan::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
-            Plan::Both { first: (field, range), .. } => table.count_values(*field, std::slice::from_ref(range), max),
+            Plan::Index { index, ranges, .. } => table.count_values(*index, ranges, max),
+            Plan::Both { first: (index, range), .. } => table.count_values(*index, std::slice::from_ref(range), max),
             Plan::Gather(sources) => {
                 let more = |sum, source| if sum < max { sum + count_source(source, table, max - sum) } else { sum };
                 sources.iter().fold(0, more)
@@ -93,7 +95,7 @@ impl Path {
 
     fn guess(&self, table: &Table) -> Option<usize> {
         match &self.plan {
-            Plan::Index { field, ranges, .. } => table.guess_values(*field, ranges),
+            Plan::Index { index, ranges, .. } => table.guess_values(*index, ranges),
             Plan::Gather(sources) if sources.len() <= MAX_SAMPLES => {
                 sources.iter().map(|source| guess_source(source, table)).sum()
             }
@@ -117,14 +119,14 @@ fn count_source(source: &Source, table: &Table, max: usize) -> usize {
     match source {
         Source::Keys(keys) => keys.len(),
         Source::KeyRanges(ranges) => table.count_keys(ranges, max),
-        Source::Index { field, ranges, .. } => table.count_values(*field, ranges, max),
+        Source::Index { index, ranges, .. } => table.count_values(*index, ranges, max),
     }
 }
 
 fn guess_source(source: &Source, table: &Table) -> Option<usize> {
     match source {
         Source::Keys(keys) => Some(keys.len()),
-        Source::Index { field, ranges, .. } => table.guess_values(*field, ranges),
+        Source::Index { index, ranges, .. } => table.guess_values(*index, ranges),
         Source::KeyRanges(_) => None,
     }
 }
@@ -135,10 +137,11 @@ pub fn paths(program: &Program, table: &Table) -> Vec<Path> {
     if alternatives.is_empty() {
         return vec![Path { way: Way::Nothing, plan: Plan::Nothing, bounds: Vec::new() }, Path::all()];
     }
-    let mut paths = single(program, table, &alternatives);
-    both(&mut paths);
+    let indexes = table.indexes.ready();
+    let mut paths = single(program, table, &indexes, &alternatives);
+    both(&mut paths, &indexes);
     if alternatives.len() > 1 && alternatives.len() <= MAX_UNION {
-        paths.extend(union(program, table, &alternatives));
+        paths.extend(union(program, table, &indexes, &alternatives));
     }
     paths.push(Path::all());
     paths
@@ -191,8 +194,8 @@ fn cheapest_of(paths: &[Path], table: &Table, most: usize) -> usize {
 /// A second index may tell which rows of the first need no look. That pays if walking its entries costs less than the looks that it
 /// saves: of 10,000 rows and 10,000 entries with 100 in common it takes 0.66 ms instead of 1.1.
 fn with_second(paths: &[Path], best: usize, table: &Table) -> usize {
-    let Way::Index(field) = paths[best].way else { return best };
-    let seconds = || paths.iter().enumerate().filter(|(_, path)| matches!(path.way, Way::Both(first, _) if first == field));
+    let Way::Index(index) = paths[best].way else { return best };
+    let seconds = || paths.iter().enumerate().filter(|(_, path)| matches!(path.way, Way::Both(first, _) if first == index));
     if seconds().next().is_none() {
         return best;
     }
@@ -201,7 +204,7 @@ fn with_second(paths: &[Path], best: usize, table: &Table) -> usize {
         return best;
     }
     let entries = |path: &Path| match &path.plan {
-        Plan::Both { second: (field, range), .. } => table.count_values(*field, std::slice::from_ref(range), ENTRIES * rows),
+        Plan::Both { second: (index, range), .. } => table.count_values(*index, std::slice::from_ref(range), ENTRIES * rows),
         _ => usize::MAX,
     };
     let second = seconds().map(|(i, path)| (entries(path), i)).min();
@@ -218,14 +221,15 @@ fn or_ranges(paths: &[Path], scan: usize) -> usize {
 }
 
 /// Ways that hold for all alternatives at once: by key, and by each index.
-fn single(program: &Program, table: &Table, alternatives: &[Alternative]) -> Vec<Path> {
+fn single(program: &Program, table: &Table, indexes: &[Arc<Index>], alternatives: &[Alternative]) -> Vec<Path> {
     let mut paths = Vec::new();
     if let Some(bounds) = program.ranges(alternatives, 0) {
         paths.extend(by_key(program, table, bounds));
     }
-    for index in table.indexes() {
-        if let Some(bounds) = program.ranges(alternatives, index.field) {
-            paths.push(by_index(table, index.field, bounds));
+    for index in indexes {
+        if let Some(Spans { bounds, ranges, bound, values }) = program.spans(alternatives, index.fields()) {
+            let way = if values { Way::Index(index.id) } else { Way::IndexRanges(index.id) };
+            paths.push(Path { way, plan: Plan::by_index(table.kind(), index, ranges, bound), bounds });
         }
     }
     paths
@@ -250,27 +254,19 @@ fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Pat
     Some(Path { way, plan, bounds: vec![(0, bounds)] })
 }
 
-fn by_index(table: &Table, field: usize, bounds: Vec<Interval>) -> Path {
-    let values = bounds.iter().all(|interval| interval.value().is_some());
-    let ranges = ranges(&bounds);
-    let one_by_one = (values && ranges.len() == 1) || table.kind() == Kind::Set;
-    let plan = if one_by_one {
-        Plan::Index { field, ranges: ranges.into(), values }
-    } else {
-        Plan::Gather([Source::Index { field, ranges, values }].into())
-    };
-    Path { way: if values { Way::Index(field) } else { Way::IndexRanges(field) }, plan, bounds: vec![(field, bounds)] }
-}
-
 /// Pairs of single values of two indexes.
-fn both(paths: &mut Vec<Path>) {
+fn both(paths: &mut Vec<Path>, indexes: &[Arc<Index>]) {
+    let whole = |id: IndexId, bound: usize| indexes.iter().any(|index| index.id == id && index.fields().len() == bound);
     let one = |path: &Path| match &path.plan {
-        Plan::Index { field, ranges, values: true } if ranges.len() == 1 => Some((*field, ranges[0].clone())),
+        Plan::Index { index, ranges, bound } if ranges.len() == 1 && whole(*index, *bound) => Some((*index, ranges[0].clone())),
         _ => None,
     };
     let ones: Vec<_> = paths.iter().filter_map(|path| Some((one(path)?, path.bounds.clone()))).collect();
     for (first, bounds) in &ones {
-        for (second, more) in ones.iter().filter(|(second, _)| second.0 != first.0) {
+        // Two that share a field say nothing about each other.
+        let apart =
+            |more: &[(usize, Vec<Interval>)]| more.iter().all(|(field, _)| bounds.iter().all(|(other, _)| other != field));
+        for (second, more) in ones.iter().filter(|(_, more)| apart(more)) {
             let plan = Plan::Both { first: first.clone(), second: second.clone() };
             let bounds = [bounds.clone(), more.clone()].concat();
             paths.push(Path { way: Way::Both(first.0, second.0), plan, bounds });
@@ -283,16 +279,16 @@ fn ranges(bounds: &[Interval]) -> Vec<Range> {
 }
 
 /// The best way of each alternative, if each has one.
-fn union(program: &Program, table: &Table, alternatives: &[Alternative]) -> Option<Path> {
+fn union(program: &Program, table: &Table, indexes: &[Arc<Index>], alternatives: &[Alternative]) -> Option<Path> {
     let (mut sources, mut bounds) = (Vec::new(), Vec::new());
     for alternative in alternatives.chunks(1) {
-        let mut paths = single(program, table, alternative);
+        let mut paths = single(program, table, indexes, alternative);
         paths.push(Path::all());
         let best = paths.swap_remove(cheapest_of(&paths, table, COUNTED / alternatives.len()));
         sources.push(match best.plan {
             Plan::Keys(keys) => Source::Keys(keys.to_vec()),
             Plan::KeyRanges(ranges) => Source::KeyRanges(ranges.to_vec()),
-            Plan::Index { field, ranges, values } => Source::Index { field, ranges: ranges.to_vec(), values },
+            Plan::Index { index, ranges, bound } => Source::Index { index, ranges: ranges.to_vec(), bound },
             Plan::Gather(parts) => match &parts[..] {
                 [one] => one.clone(),
                 _ => return None,
@@ -319,12 +315,12 @@ impl Plan {
             Plan::Nothing => return Covers::Nothing,
             Plan::Keys(keys) => keys.len() <= LOCKED_KEYS,
             // A write lock on a value there is not: what has the value is the writer's to change, and what comes to it as well.
-            Plan::Index { ranges, values, .. } => *values && ranges.len() <= LOCKED_VALUES && kind == LockKind::Read,
+            Plan::Index { ranges, bound, .. } => *bound > 0 && ranges.len() <= LOCKED_VALUES && kind == LockKind::Read,
             Plan::Both { .. } => kind == LockKind::Read,
             Plan::Gather(sources) => {
                 let count = |source: &Source| match source {
                     Source::Keys(keys) => (keys.len() <= LOCKED_KEYS).then_some(0),
-                    Source::Index { ranges, values: true, .. } if kind == LockKind::Read => Some(ranges.len()),
+                    Source::Index { ranges, bound: 1.., .. } if kind == LockKind::Read => Some(ranges.len()),
                     _ => None,
                 };
                 sources.iter().map(count).sum::<Option<usize>>().is_some_and(|values| values <= LOCKED_VALUES)
@@ -350,15 +346,18 @@ impl Txn {
         }
         match plan {
             Plan::Keys(keys) => keys.iter().try_for_each(|key| self.lock_record(db, table, key.hash, kind)),
-            Plan::Index { field, ranges, .. } => {
-                ranges.iter().try_for_each(|range| self.lock_value(db, table, *field, &range.low))
+            Plan::Index { index, ranges, bound } => {
+                ranges.iter().try_for_each(|range| self.lock_range(db, table, *index, range, *bound))
             }
             // What has both values has the first.
-            Plan::Both { first: (field, range), .. } => self.lock_value(db, table, *field, &range.low),
+            Plan::Both { first: (index, range), .. } => {
+                let bound = self.rows_of(table).indexes.find(*index).map_or(0, |index| index.fields().len());
+                self.lock_range(db, table, *index, range, bound)
+            }
             Plan::Gather(sources) => sources.iter().try_for_each(|source| match source {
                 Source::Keys(keys) => keys.iter().try_for_each(|key| self.lock_record(db, table, key.hash, kind)),
-                Source::Index { field, ranges, .. } => {
-                    ranges.iter().try_for_each(|range| self.lock_value(db, table, *field, &range.low))
+                Source::Index { index, ranges, bound } => {
+                    ranges.iter().try_for_each(|range| self.lock_range(db, table, *index, range, *bound))
                 }
                 Source::KeyRanges(_) => self.lock_table(table, kind),
             }),

@@ -7,9 +7,11 @@ use super::gather::{Gather, Source};
 use super::open::OpenTable;
 use super::overlay::Overlay;
 use super::walk::neighbour;
-use crate::table::{Cursor, Key, KeyBytes};
+use crate::table::index::Index;
+use crate::table::{Cursor, IndexId, Key, KeyBytes, Kind, Table};
 use crate::term::range::{after, Range};
 use crate::term::Record;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Keys whose rows are fetched ahead together.
@@ -26,11 +28,11 @@ pub enum Plan {
     Keys(Arc<[Key]>),
     /// Ranges of an ordered_set, rising and disjoint.
     KeyRanges(Arc<[Range]>),
-    /// Rows whose field is in ranges of ordered forms, rising and disjoint, where each key is found once and the order is free: one
-    /// value, or any ranges in a set. `values`: each range is one value, not more.
-    Index { field: usize, ranges: Arc<[Range]>, values: bool },
+    /// Rows whose indexed values are in ranges of ordered forms, rising and disjoint, where each key is found once and the order is free: one
+    /// value of all fields, or any ranges in a set. `bound`: so many of the first fields are one value in each range.
+    Index { index: IndexId, ranges: Arc<[Range]>, bound: usize },
     /// Rows that have one value in an index and one in another: the entries of a value are in the order of the keys.
-    Both { first: (usize, Range), second: (usize, Range) },
+    Both { first: (IndexId, Range), second: (IndexId, Range) },
     /// The keys of all sources first, then the rows of each once, in the order of the keys.
     Gather(Arc<[Source]>),
     /// Every row.
@@ -38,10 +40,40 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field.
-    pub fn of_value(field: usize, form: Vec<u8>) -> Plan {
-        Plan::Index { field, ranges: [Range::of(form)].into(), values: true }
+    /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field. None if no index
+    /// begins with the field.
+    pub fn of_value(table: &Table, field: usize, form: Vec<u8>) -> Option<Plan> {
+        let list = table.indexes.load();
+        let mut first = list.iter().filter(|index| index.fields()[0] == field && index.is_ready());
+        let index = first.clone().find(|index| index.fields().len() == 1).or_else(|| first.next())?;
+        Some(Plan::by_index(table.kind(), index, vec![Range::of(form)], 1))
     }
+
+    /// Ranges of an index, which bind so many of its first fields to one value.
+    pub(super) fn by_index(kind: Kind, index: &Index, ranges: Vec<Range>, bound: usize) -> Plan {
+        let one_by_one = kind == Kind::Set || (ranges.len() == 1 && bound == index.fields().len());
+        if one_by_one {
+            Plan::Index { index: index.id, ranges: ranges.into(), bound }
+        } else {
+            Plan::Gather([Source::Index { index: index.id, ranges, bound }].into())
+        }
+    }
+
+    fn indexes(&self) -> SmallVec<[IndexId; 2]> {
+        match self {
+            Plan::Index { index, .. } => SmallVec::from_slice(&[*index]),
+            Plan::Both { first, second } => SmallVec::from_slice(&[first.0, second.0]),
+            Plan::Gather(sources) => sources.iter().filter_map(Source::index).collect(),
+            Plan::Nothing | Plan::Keys(_) | Plan::KeyRanges(_) | Plan::All => SmallVec::new(),
+        }
+    }
+}
+
+/// The indexes that a scan uses: kept by it, so that it goes on when one is dropped.
+pub type Used = SmallVec<[Arc<Index>; 1]>;
+
+pub(super) fn used(indexes: &Used, id: IndexId) -> Option<&Index> {
+    indexes.iter().find(|index| index.id == id).map(|index| &**index)
 }
 
 /// A scan and where it is.
@@ -49,6 +81,7 @@ impl Plan {
 pub struct Scan {
     pub open: Arc<OpenTable>,
     pub plan: Plan,
+    indexes: Used,
     place: Place,
 }
 
@@ -71,7 +104,9 @@ enum Place {
 }
 
 impl Scan {
-    pub fn new(open: Arc<OpenTable>, plan: Plan) -> Scan {
+    /// None if an index of the plan is gone: plan again.
+    pub fn new(open: Arc<OpenTable>, plan: Plan) -> Option<Scan> {
+        let indexes = plan.indexes().into_iter().map(|id| open.table.indexes.find(id)).collect::<Option<Used>>()?;
         let plan = match plan {
             Plan::All if open.table.is_ordered() => Plan::KeyRanges([Range::all()].into()),
             plan => plan,
@@ -84,16 +119,21 @@ impl Scan {
             Plan::Gather(_) => Place::Gather(Box::default()),
             Plan::All => Place::Base(Cursor::Start),
         };
-        Scan { open, plan, place }
+        Some(Scan { open, plan, indexes, place })
     }
 
     /// From the end to the beginning: ranges of an ordered_set, or, for a table without pending writes, of an index.
-    pub fn backward(open: Arc<OpenTable>, plan: Plan) -> Scan {
-        let mut scan = Scan::new(open, plan);
+    pub fn backward(open: Arc<OpenTable>, plan: Plan) -> Option<Scan> {
+        let mut scan = Scan::new(open, plan)?;
         if let Plan::KeyRanges(ranges) | Plan::Index { ranges, .. } = &scan.plan {
             scan.place = Place::Back(ranges.len(), None);
         }
-        scan
+        Some(scan)
+    }
+
+    /// Goes no further.
+    pub fn finish(&mut self) {
+        self.place = Place::Done;
     }
 
     pub fn is_done(&self) -> bool {
@@ -105,6 +145,7 @@ impl Scan {
     pub fn step(&mut self, overlay: Option<&Overlay>, max: usize, visit: &mut dyn FnMut(&[Record])) {
         let open = self.open.clone();
         let overlay = overlay.filter(|o| !o.untouched(&open));
+        let indexes = &self.indexes;
         match (&self.plan, &mut self.place) {
             (Plan::Keys(keys), Place::Key(at)) => {
                 let end = keys.len().min(*at + max);
@@ -151,19 +192,19 @@ impl Scan {
                 }
             }
             (plan @ (Plan::Index { .. } | Plan::Both { .. }), Place::Index(at, after)) => {
-                let (field, range) = match plan {
-                    Plan::Index { field, ranges, .. } => (*field, ranges.get(*at)),
-                    Plan::Both { first: (field, range), .. } => (*field, Some(range).filter(|_| *at == 0)),
+                let (id, range) = match plan {
+                    Plan::Index { index, ranges, .. } => (*index, ranges.get(*at)),
+                    Plan::Both { first: (index, range), .. } => (*index, Some(range).filter(|_| *at == 0)),
                     _ => return self.place = Place::Done,
                 };
-                let (Some(index), Some(range)) = (open.table.index(field), range) else {
+                let (Some(index), Some(range)) = (used(indexes, id), range) else {
                     let merged = overlay.is_none() || open.table.is_ordered();
                     return self.place = if merged { Place::Done } else { Place::Added(None) };
                 };
                 let mut keys: Vec<KeyBytes> = Vec::new();
                 let mut last = index.keys_in(range, after.as_deref(), max, |key| keys.push(key));
-                if let Plan::Both { second: (field, range), .. } = plan {
-                    keep_common(&open, overlay, *field, range, &mut keys);
+                if let Plan::Both { second: (second, range), .. } = plan {
+                    keep_common(&open, overlay, used(indexes, *second), range, &mut keys);
                 }
                 match overlay.filter(|_| open.table.is_ordered()) {
                     Some(overlay) => {
@@ -187,7 +228,7 @@ impl Scan {
             }
             (Plan::Gather(sources), Place::Gather(gather)) => {
                 if !gather.is_complete() {
-                    return gather.gather(sources, &open, overlay, max);
+                    return gather.gather(sources, indexes, &open, overlay, max);
                 }
                 let keys: Vec<Key> = std::iter::from_fn(|| gather.next()).take(max).map(Key::of).collect();
                 look(&open, overlay, &keys, visit);
@@ -209,9 +250,9 @@ impl Scan {
                     }
                 }
             }
-            (Plan::Index { field, ranges, .. }, Place::Back(left, before)) => {
+            (Plan::Index { index, ranges, .. }, Place::Back(left, before)) => {
                 let range = left.checked_sub(1).and_then(|at| ranges.get(at));
-                let (Some(index), Some(range)) = (open.table.index(*field), range) else { return self.place = Place::Done };
+                let (Some(index), Some(range)) = (used(indexes, *index), range) else { return self.place = Place::Done };
                 let mut keys = Vec::new();
                 let last = index.keys_back(range, before.as_deref(), max, |key| keys.push(Key::of(key)));
                 look(&open, overlay, &keys, visit);
@@ -225,7 +266,7 @@ impl Scan {
                 for _ in 0..max {
                     let Some(key) = overlay.key_after(&open, after.as_ref()) else { return self.place = Place::Done };
                     let committed = open.table.rows(&key);
-                    if !was_met(plan, &open, &committed) {
+                    if !was_met(plan, indexes, &committed) {
                         visit(&overlay.over(&open, &key, &committed));
                     }
                     *after = Some(key);
@@ -237,12 +278,12 @@ impl Scan {
 }
 
 /// Has the scan come by these committed rows?
-fn was_met(plan: &Plan, open: &OpenTable, committed: &[Record]) -> bool {
+fn was_met(plan: &Plan, indexes: &Used, committed: &[Record]) -> bool {
     match plan {
-        Plan::Both { first: (field, range), .. } => {
-            open.table.index(*field).is_some_and(|index| committed.iter().any(|row| range.contains(&index.value(row))))
+        Plan::Both { first: (index, range), .. } => {
+            used(indexes, *index).is_some_and(|index| committed.iter().any(|row| range.contains(&index.value(row))))
         }
-        Plan::Index { field, ranges, .. } => open.table.index(*field).is_some_and(|index| {
+        Plan::Index { index, ranges, .. } => used(indexes, *index).is_some_and(|index| {
             committed.iter().any(|row| {
                 let form = index.value(row);
                 ranges.iter().any(|range| range.contains(&form))
@@ -254,8 +295,8 @@ fn was_met(plan: &Plan, open: &OpenTable, committed: &[Record]) -> bool {
 
 /// Of rising keys keeps those that have the other value too, as far as that is known cheaply, and those of the write set, whose rows may
 /// be others by now.
-fn keep_common(open: &OpenTable, overlay: Option<&Overlay>, field: usize, value: &Range, keys: &mut Vec<KeyBytes>) {
-    let (Some(index), Some(first), Some(last)) = (open.table.index(field), keys.first(), keys.last()) else { return };
+fn keep_common(open: &OpenTable, overlay: Option<&Overlay>, second: Option<&Index>, value: &Range, keys: &mut Vec<KeyBytes>) {
+    let (Some(index), Some(first), Some(last)) = (second, keys.first(), keys.last()) else { return };
     let entry = |key: &KeyBytes| [&value.low, &key[..]].concat();
     let most = DENSER * keys.len();
     let span = Range { low: entry(first), high: after(&entry(last)) };

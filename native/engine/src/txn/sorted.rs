@@ -65,7 +65,10 @@ pub struct Sorted<T> {
 enum Kept<T> {
     /// No more than so many; the last of them on top.
     First(usize, BinaryHeap<Placed<T>>),
-    All { run: Vec<Placed<T>>, runs: Vec<IntoIter<Placed<T>>> },
+    All {
+        run: Vec<Placed<T>>,
+        runs: Vec<IntoIter<Placed<T>>>,
+    },
     /// What is left of the first few, the next one last.
     Few(BinaryHeap<Placed<T>>, Vec<T>),
     /// The next of every run, and the runs.
@@ -175,7 +178,11 @@ mod tests {
             expected.sort_by(|a, b| {
                 let one = |by: &By| {
                     let order = if by.field == 0 { a.0.cmp(&b.0) } else { a.1.cmp(&b.1) };
-                    if by.falling { order.reverse() } else { order }
+                    if by.falling {
+                        order.reverse()
+                    } else {
+                        order
+                    }
                 };
                 by.iter().map(one).fold(Ordering::Equal, Ordering::then)
             });

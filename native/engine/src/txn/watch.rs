@@ -34,6 +34,7 @@ impl Txn {
     /// Applies the changes and keeps the locks.
     pub fn publish(&mut self) {
         self.apply();
+        self.keep_claims();
         self.overlay.clear();
         self.overlay.push_level();
         self.noted = false;

@@ -129,6 +129,11 @@ impl Encoder {
         (!self.live.is_empty()).then(|| Arc::new(LiveTerms::new(std::mem::take(&mut self.live))) as Arc<dyn Attached>)
     }
 
+    /// Living terms met, with their identities.
+    pub fn take_live(&mut self) -> Vec<Live> {
+        std::mem::take(&mut self.live)
+    }
+
     /// Living terms met, for the duration of the call.
     pub fn transient(&mut self, env: Env) -> Option<Transient> {
         (!self.live.is_empty()).then(|| Transient::new(env, std::mem::take(&mut self.live)))

@@ -1,8 +1,9 @@
 //! What the engine asks the VM.
 
 use super::external::{self, External};
-use super::{from_word, word, Env, RawTerm};
-use remnesia_engine::term::atom::{install as install_host, Host, Identity, WellKnown};
+use super::{from_word, live, revive, word, Env, RawTerm};
+use remnesia_engine::term::atom::{install as install_host, Host, Identity, Revival, WellKnown};
+use remnesia_engine::term::Attached;
 use rustler::sys::*;
 
 /// Answers from the running VM; what cannot change is found out once.
@@ -96,10 +97,27 @@ impl Host for Beam {
     }
 
     fn this_node(&self) -> (Vec<u8>, u32) {
+        this_node()
+    }
+
+    fn atom_word(&self, text: &[u8]) -> Option<u64> {
+        let mut e = Vec::with_capacity(text.len() + 3);
+        external::put_atom(text, &mut e);
+        external::to_term(Scratch::new().0, &e).map(|(term, _)| word(term))
+    }
+
+    fn local_word(&self, port: bool, numbers: &[u32]) -> Option<u64> {
+        revive::local(Scratch::new().0, port, numbers)
+    }
+
+    fn external(&self, attached: &dyn Attached, identity: &[u8]) -> Option<Vec<u8>> {
         let scratch = Scratch::new();
-        // SAFETY: makes a reference in an environment of our own.
-        let id = identity(scratch.0, unsafe { enif_make_ref(scratch.0) });
-        (id.node, id.creation)
+        let term = live::revive(scratch.0, attached, identity)?;
+        External::of(scratch.0, term).map(|e| e.bytes().to_vec())
+    }
+
+    fn revival(&self) -> Box<dyn Revival> {
+        Box::new(revive::Revived::new())
     }
 
     fn signed_zero(&self) -> bool {
@@ -121,6 +139,14 @@ impl Host for Beam {
     fn well_known(&self) -> WellKnown {
         self.well_known
     }
+}
+
+/// Name and creation that the node has now.
+pub(super) fn this_node() -> (Vec<u8>, u32) {
+    let scratch = Scratch::new();
+    // SAFETY: makes a reference in an environment of our own.
+    let id = identity(scratch.0, unsafe { enif_make_ref(scratch.0) });
+    (id.node, id.creation)
 }
 
 fn identity(env: Env, term: RawTerm) -> Identity {

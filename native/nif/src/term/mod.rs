@@ -15,6 +15,7 @@ mod encode;
 mod external;
 pub mod host;
 mod live;
+mod revive;
 
 pub use decode::{decode, decode_record};
 pub use encode::{EncodeError, Encoder};

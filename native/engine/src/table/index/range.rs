@@ -1,14 +1,14 @@
 //! Ranges of values.
 
-use super::{Entry, Index};
+use super::{forms_len, Entry, Index};
 use crate::table::key::KeyBytes;
 use crate::table::store::range::{begin, end};
-use crate::term::{form_len, range::Range};
+use crate::term::range::Range;
 use smallvec::SmallVec;
 use std::ops::Bound;
 
 impl Index {
-    /// Keys of up to `max` entries whose value is in the range, after an entry. Answers the last entry if there may be more.
+    /// Keys of up to `max` entries whose values are in the range, after an entry. Answers the last entry if there may be more.
     pub fn keys_in(&self, range: &Range, after: Option<&[u8]>, max: usize, mut f: impl FnMut(KeyBytes)) -> Option<Vec<u8>> {
         if range.is_empty() {
             return None;
@@ -17,7 +17,7 @@ impl Index {
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
         for entry in entries.range::<[u8], _>((begin(range, after), end(range))).take(max) {
-            f(SmallVec::from_slice(&entry[form_len(entry)..]));
+            f(SmallVec::from_slice(&entry[forms_len(entry, self.fields().len())..]));
             last = Some(entry);
             visited += 1;
         }
@@ -34,7 +34,7 @@ impl Index {
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
         for entry in entries.range::<[u8], _>((begin(range, None), to)).rev().take(max) {
-            f(SmallVec::from_slice(&entry[form_len(entry)..]));
+            f(SmallVec::from_slice(&entry[forms_len(entry, self.fields().len())..]));
             last = Some(entry);
             visited += 1;
         }

@@ -101,7 +101,7 @@ impl TxnCtl {
 
     /// A commit in slices begins.
     pub fn begin_commit(&self) {
-        *self.committing.lock() = Some(Vec::new());
+        self.committing.lock().get_or_insert_with(Vec::new);
     }
 
     /// Is a commit in slices going on?

@@ -1,0 +1,179 @@
+//! The flush: what closed, synced segments say goes to the base store, the newest version of each key once, in key order, in large
+//! transactions. The stored position moves with the last of them.
+//!
+//! It reads the segments' files, never memory, so that what it writes is what a replay would find. An interrupted flush leaves a base store that is
+//! partly ahead of its position; since operations are absolute, a replay from that position comes to the same end.
+
+use super::base::{Base, Batch, Op};
+use super::config::Config;
+use super::file::Dir;
+use super::log::frame::{self, Looked, SegmentHead, DATA, SEGMENT_HEAD};
+use super::log::segment::{name, Closed};
+use super::log::Log;
+use super::newest::Newest;
+use super::StoreError;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Names of small values in the base store.
+pub mod meta {
+    pub const FORMAT: &[u8] = b"format";
+    pub const DATABASE: &[u8] = b"database";
+    /// There is a log: one that is missing is lost.
+    pub const LOG: &[u8] = b"log";
+    /// The next table's number.
+    pub const NEXT: &[u8] = b"next";
+    /// Rules of the VM that keys were written under, see [`crate::store::disc_key::rules`].
+    pub const RULES: &[u8] = b"rules";
+    /// Before the number of a table, big endian.
+    pub const TABLE: &[u8] = b"table:";
+    /// Before the name of a note.
+    pub const NOTE: &[u8] = b"note:";
+
+    pub fn table(number: u32) -> Vec<u8> {
+        [TABLE, &number.to_be_bytes()].concat()
+    }
+}
+
+pub struct Flush {
+    dir: Arc<dyn Dir>,
+    base: Arc<dyn Base>,
+    config: Config,
+    /// Atoms that the base store has. Held by whoever flushes.
+    atoms: Mutex<HashSet<u32>>,
+    pub position: AtomicU64,
+    pub flushes: AtomicU64,
+}
+
+impl Flush {
+    pub fn new(dir: Arc<dyn Dir>, base: Arc<dyn Base>, config: Config, atoms: HashSet<u32>) -> Result<Flush, StoreError> {
+        let position = AtomicU64::new(base.position()?);
+        Ok(Flush { dir, base, config, atoms: Mutex::new(atoms), position, flushes: AtomicU64::new(0) })
+    }
+
+    /// Flushes some closed segments. False if there is nothing to flush now.
+    pub fn step(&self, log: &Log) -> Result<bool, StoreError> {
+        let mut atoms = self.atoms.lock();
+        let mut most = self.config.flush_log_bytes;
+        loop {
+            let closed = log.flushable(most);
+            let (Some(first), Some(last)) = (closed.first(), closed.last()) else { return Ok(false) };
+            let mut newest = Newest::default();
+            for segment in &closed {
+                read_segment(&*self.dir, *segment, &mut newest)?;
+            }
+            // A transaction that is not whole yet is read again with its end.
+            let position = newest.oldest_open().unwrap_or(last.end);
+            if position <= first.first && last.end > first.first {
+                if log.flushable(u64::MAX).len() > closed.len() {
+                    most = most.saturating_mul(2);
+                    continue;
+                }
+                return Ok(false);
+            }
+            newest.finish();
+            write(&*self.base, &newest, Some(position), &mut atoms, &self.config)?;
+            self.position.store(position, Ordering::Release);
+            self.flushes.fetch_add(1, Ordering::Relaxed);
+            log.flushed(position)?;
+            return Ok(true);
+        }
+    }
+
+    /// The thread that flushes. `failed` hears of errors; the step is tried again.
+    pub fn thread(&self, log: &Log, failed: &dyn Fn(&StoreError)) {
+        let mut again = None;
+        loop {
+            log.flush_signal.wait(again);
+            if log.is_closed() {
+                return;
+            }
+            again = None;
+            while !log.is_closed() {
+                match self.step(log) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        failed(&error);
+                        again = Some(Instant::now() + self.config.retry_interval);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads a closed segment, which was sound when it was synced.
+fn read_segment(dir: &dyn Dir, closed: Closed, newest: &mut Newest) -> Result<(), StoreError> {
+    let path = dir.path(&name(closed.number));
+    let file = dir.open(&name(closed.number))?;
+    let end = (DATA + closed.end - closed.first) as usize;
+    let mut bytes = vec![0; end];
+    if file.read_at(0, &mut bytes)? < end {
+        return Err(StoreError::corrupt(&path, end as u64, "the segment is cut off"));
+    }
+    let head = match SegmentHead::read(&bytes[..SegmentHead::LEN]) {
+        Looked::Head(head) if head.number == closed.number && begins(&bytes, head.salt) == Some(closed.first) => head,
+        _ => return Err(StoreError::corrupt(&path, 0, "a wrong header")),
+    };
+    let taken = newest.segment(bytes, end, head.salt, closed.first);
+    taken.map_err(|at| StoreError::corrupt(&path, at as u64, "a frame that was sound is not any more"))
+}
+
+/// The position at which the segment with these contents begins, if anything does.
+pub(super) fn begins(bytes: &[u8], salt: u64) -> Option<u64> {
+    let begin = frame::read(bytes.get(SEGMENT_HEAD as usize..)?, salt, SEGMENT_HEAD)?;
+    let first = begin.payload.first_chunk::<8>().filter(|_| begin.kind == frame::Kind::Begin)?;
+    Some(u64::from_le_bytes(*first))
+}
+
+/// Writes what a stretch of the log leaves. `position`: where the log was read up to. `atoms`: those the base store has.
+pub fn write(
+    base: &dyn Base,
+    newest: &Newest,
+    position: Option<u64>,
+    atoms: &mut HashSet<u32>,
+    config: &Config,
+) -> Result<(), StoreError> {
+    let dictionary: Vec<(u32, &[u8])> =
+        newest.atoms.iter().filter(|(id, _)| !atoms.contains(id)).map(|(id, text)| (*id, &text[..])).collect();
+    let cleared: Vec<u32> = newest.cleared().collect();
+    let mut names: Vec<(Vec<u8>, Option<&[u8]>)> = Vec::new();
+    for (table, definition) in &newest.definitions {
+        names.push((meta::table(*table), definition.as_deref()));
+    }
+    for (name, value) in &newest.notes {
+        names.push(([meta::NOTE, name].concat(), value.as_deref()));
+    }
+    let next = newest.next_table.to_le_bytes();
+    if newest.next_table > next_table(base)? {
+        names.push((meta::NEXT.to_vec(), Some(&next)));
+    }
+    let names: Vec<(&[u8], Option<&[u8]>)> = names.iter().map(|(name, value)| (&name[..], *value)).collect();
+
+    let mut first = Batch { cleared: &cleared, dictionary: &dictionary, ..Batch::default() };
+    let mut ops: Vec<Op> = Vec::new();
+    let mut bytes = 0;
+    for state in newest.states() {
+        if ops.len() >= config.flush_keys || bytes >= config.flush_bytes {
+            base.apply(&Batch { ops: &ops, ..std::mem::take(&mut first) })?;
+            ops.clear();
+            bytes = 0;
+        }
+        bytes += state.key.len() + state.value.map_or(0, <[u8]>::len);
+        ops.push(Op { table: state.table, key: state.key, value: state.value });
+    }
+    base.apply(&Batch { ops: &ops, meta: &names, position, ..first })?;
+    atoms.extend(dictionary.iter().map(|(id, _)| *id));
+    Ok(())
+}
+
+/// The next number of a table that the base store knows of.
+pub fn next_table(base: &dyn Base) -> Result<u32, StoreError> {
+    let bytes = base.meta(meta::NEXT)?;
+    Ok(bytes.and_then(|b| b.first_chunk::<4>().copied()).map_or(1, u32::from_le_bytes))
+}

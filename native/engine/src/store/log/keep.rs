@@ -1,0 +1,86 @@
+//! Keeping the next segment ready, so that a committer that fills one goes on without waiting.
+
+use super::segment::{credit, Spare};
+use super::{Log, CLOSED, FAILED, OK, REPAIRING, STARVED};
+use crate::store::StoreError;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+impl Log {
+    /// Makes the spares that are wanted and allowed, and tells who waits for room.
+    pub fn keep_step(&self) -> Result<(), StoreError> {
+        while matches!(self.state.load(Ordering::Acquire), OK | STARVED) && self.wants_spare() {
+            let old = self.old.lock().pop();
+            if old.is_none() && self.log_bytes() + self.config.segment_bytes > self.config.log_bytes {
+                // The flush notifies when it is done with a segment; it must have one to begin with.
+                if self.append.lock().closed.is_empty() {
+                    self.rotate();
+                    self.sync_signal.notify();
+                }
+                self.wake_room();
+                return Ok(());
+            }
+            let number = self.append.lock().take_number();
+            let spare = match Spare::prepare(&*self.dir, self.database, number, self.config.segment_bytes, old) {
+                Ok(spare) => spare,
+                Err(cause) => {
+                    // What is left of the old segment is found and removed at the next start.
+                    if old.is_some() {
+                        self.count_segment(-1);
+                    }
+                    self.starved(&cause);
+                    return Err(cause);
+                }
+            };
+            if old.is_none() {
+                self.count_segment(1);
+            }
+            self.add_spare(spare);
+        }
+        self.demand.store(0, Ordering::Relaxed);
+        if self.state.compare_exchange(STARVED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.observer.recovered();
+        }
+        self.wake_room();
+        Ok(())
+    }
+
+    fn wants_spare(&self) -> bool {
+        let spares = self.append.lock().spares.len();
+        spares < self.config.spares || self.room.load(Ordering::Relaxed) < self.demand.load(Ordering::Relaxed) as i64
+    }
+
+    fn add_spare(&self, spare: Spare) {
+        let (number, credit) = (spare.number, credit(spare.len));
+        {
+            let mut append = self.append.lock();
+            // Segments are used in the order of their numbers; one that comes too late waits for another number.
+            if append.active.as_ref().is_some_and(|a| a.segment.number < number) {
+                append.spares.push_back(spare);
+                self.room.fetch_add(credit, Ordering::Relaxed);
+                return;
+            }
+        }
+        self.old.lock().push(number);
+    }
+
+    /// No spare can be made, and somebody waits for one: nothing can be committed.
+    fn starved(&self, cause: &StoreError) {
+        if self.crowd.load(Ordering::Relaxed) > 0 || self.demand.load(Ordering::Relaxed) > 0 {
+            self.announce_starved(cause);
+        }
+    }
+
+    /// The thread that keeps segments ready.
+    pub fn keep_thread(&self) {
+        let mut again = None;
+        loop {
+            self.keep_signal.wait(again);
+            match self.state.load(Ordering::Acquire) {
+                CLOSED => return,
+                FAILED | REPAIRING => again = None,
+                _ => again = self.keep_step().err().map(|_| Instant::now() + self.config.retry_interval),
+            }
+        }
+    }
+}
