@@ -73,6 +73,15 @@ defmodule Remnesia.Events do
     end
   end
 
+  @doc "All of that with one look: briefly, in detail, type and record name."
+  @spec watchers(atom) :: {[pid], [pid], atom, atom}
+  def watchers(table) do
+    case lookup({:table, table}) do
+      [{_, simple, detailed, {type, record_name}}] -> {simple, detailed, type, record_name}
+      [] -> {[], [], :set, table}
+    end
+  end
+
   @doc "Type and record name of a table that has subscribers."
   @spec table(atom) :: {atom, atom}
   def table(table) do
@@ -109,8 +118,17 @@ defmodule Remnesia.Events do
   @doc "Sends changes of tables, in their order."
   @spec deliver([{[pid], term}]) :: :ok
   def deliver(messages) do
-    for {pids, change} <- messages, pid <- pids, do: send(pid, {:mnesia_table_event, change})
+    for {pids, change} <- messages, do: tell(pids, change)
     :ok
+  end
+
+  @doc "Sends one change."
+  @spec tell([pid], term) :: :ok
+  def tell([], _change), do: :ok
+
+  def tell([pid | pids], change) do
+    send(pid, {:mnesia_table_event, change})
+    tell(pids, change)
   end
 
   @doc "Tells that a transaction is done."
