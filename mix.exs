@@ -57,6 +57,7 @@ defmodule Remnesia.MixProject do
       extras: [
         "README.md",
         "guides/from_memento.md",
+        "guides/from_mnesia.md",
         "guides/queries.md",
         "guides/differences.md",
         "ARCHITECTURE.md",

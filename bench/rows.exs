@@ -6,6 +6,7 @@ defmodule Bench.Rows do
 
   @transactional [Remnesia, Mnesia]
   @all [Remnesia, Mnesia, Ets]
+  @doors [Bench.Door.Remnesia, Bench.Door.Mnesia]
 
   defp rows(n) do
     # Keys all over the table, cheaply.
@@ -103,6 +104,54 @@ defmodule Bench.Rows do
       )
   end
 
+  # The Mnesia door, call for call. `engine` is the same without the door.
+  defp door_rows(n) do
+    key = fn i -> rem(i * 7919, n) + 1 end
+    group = fn i -> rem(i * 31, div(n, 10) - 1) + 1 end
+    with_engine = @doors ++ [Bench.Door.Engine]
+
+    [
+      row("door: transaction with one read", with_engine, [mnesia: 18, engine: 1 / 1.1], fn c ->
+        fn i -> c.transaction(fn -> c.read(key.(i)) end) end
+      end),
+      row("door: transaction with one write", with_engine, [mnesia: 18, engine: 1 / 1.1], fn c ->
+        fn i -> c.transaction(fn -> c.write(key.(i), div(key.(i), 10)) end) end
+      end),
+      row("door: transaction with read and write", @doors, [mnesia: 18], fn c ->
+        fn i -> c.transaction(fn -> c.update(key.(i)) end) end
+      end),
+      row("door: dirty_read", @doors, [mnesia: 2.5], fn c -> fn i -> c.dirty_read(key.(i)) end end),
+      row("door: dirty_write", @doors, [mnesia: 5], fn c -> fn i -> c.dirty_write(key.(i)) end end),
+      row("door: dirty_update_counter", @doors, [mnesia: 2.5], fn c -> &c.dirty_counter/1 end),
+      row("door: dirty_index_read of 10", @doors, [mnesia: 3], fn c ->
+        fn i -> c.dirty_index(group.(i)) end
+      end),
+      row("door: index_read of 10 in a transaction", @doors, [mnesia: 10], fn c ->
+        fn i -> c.transaction(fn -> c.index(group.(i)) end) end
+      end),
+      per(
+        row("door: fold in a transaction, per record", @doors, [mnesia: 3], fn c ->
+          fn _ -> c.transaction(&c.fold/0) end
+        end),
+        n
+      ),
+      row("door: dirty_next, ordered_set", @doors, [mnesia: 2], fn c ->
+        fn i -> c.dirty_next(key.(i)) end
+      end),
+      special("door: 8 processes, 10 hot keys", @doors, [mnesia: 15], fn c, quick ->
+        counting(c, 8, rounds(c, quick), fn p, i ->
+          c.transaction(fn -> c.count(rem(p + i, 10) + 1) end)
+        end)
+      end),
+      row("door: dirty_write, a detailed subscriber", @doors, [mnesia: 2], fn c ->
+        fn i -> c.dirty_watched(key.(i)) end
+      end),
+      row("door: transaction with one write, the same", @doors, [mnesia: 2], fn c ->
+        fn i -> c.transaction(fn -> c.watched(key.(i)) end) end
+      end)
+    ]
+  end
+
   defp row(name, contenders, targets, operation),
     do: %{
       name: name,
@@ -127,7 +176,7 @@ defmodule Bench.Rows do
 
   @doc "Measures every row on tables of that size."
   def run(records, only, quick) do
-    for c <- @all, do: c.setup(records)
+    for c <- @all ++ @doors, do: c.setup(records)
 
     memory = %{
       name: "words of a record, no index",
@@ -138,14 +187,14 @@ defmodule Bench.Rows do
     figures = Map.new(@all, fn c -> {c.name(), c.memory() / records} end)
 
     measured =
-      for row <- rows(records), row.name =~ only do
+      for row <- rows(records) ++ door_rows(records), row.name =~ only do
         figures = figures(row, quick)
         IO.puts("  " <> Bench.Report.line(row, figures))
         {row, figures}
       end
 
     if memory.name =~ only, do: IO.puts("  " <> Bench.Report.line(memory, figures))
-    for c <- @all, do: c.teardown()
+    for c <- @all ++ @doors, do: c.teardown()
     Bench.Indexes.teardown()
     measured ++ [{memory, figures}]
   end
@@ -167,8 +216,10 @@ defmodule Bench.Rows do
     Map.new(Measure.each(operations, rounds, budget), fn {name, ns} -> {name, ns / row.per} end)
   end
 
-  defp rounds(Remnesia, quick), do: if(quick, do: 5_000, else: 40_000)
-  defp rounds(Mnesia, quick), do: if(quick, do: 500, else: 2_000)
+  defp rounds(c, quick) when c in [Remnesia, Bench.Door.Remnesia],
+    do: if(quick, do: 5_000, else: 40_000)
+
+  defp rounds(c, quick) when c in [Mnesia, Bench.Door.Mnesia], do: if(quick, do: 500, else: 2_000)
 
   # Every increment must be there afterwards.
   defp counting(c, processes, count, fun) do

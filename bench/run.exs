@@ -1,6 +1,6 @@
 # bin/bench: one workload, three contenders, one run. `bin/bench --help` says what can be asked for.
 
-for file <- ~w(measure contenders indexes report rows scheduler),
+for file <- ~w(measure contenders door indexes report rows scheduler),
     do: Code.require_file("#{file}.exs", __DIR__)
 
 help = """

@@ -10,7 +10,7 @@ defmodule Remnesia.Engine do
 
   alias Remnesia.Engine.{Local, Reason, Report}
   alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}
-  alias Remnesia.Engine.Local.{Info, Lock, Schema, Settings, Slot}
+  alias Remnesia.Engine.Local.{Info, Lock, Pattern, Schema, Settings, Slot}
   alias Remnesia.Events
 
   @type table :: atom
@@ -207,6 +207,8 @@ defmodule Remnesia.Engine do
   def start(settings, start), do: Settings.start(settings, start)
   def kill, do: Settings.kill()
   def set_debug_level(level), do: Settings.debug(level)
+
+  def variable?(term), do: Pattern.variable?(term)
 
   def modules do
     {:ok, modules} = :application.get_key(:remnesia, :modules)

@@ -40,6 +40,11 @@ defmodule Remnesia.Events do
       else: :ok
   end
 
+  @doc "Forgets everybody."
+  @spec forget_all() :: :ok
+  def forget_all,
+    do: if(Process.whereis(__MODULE__), do: GenServer.call(__MODULE__, :forget_all), else: :ok)
+
   defp change(how, pid, what) do
     case topic(what) do
       {:error, _} = error ->
@@ -65,6 +70,15 @@ defmodule Remnesia.Events do
     case lookup({:table, table}) do
       [{_, simple, detailed, _}] -> {simple, detailed}
       [] -> {[], []}
+    end
+  end
+
+  @doc "All of that with one look: briefly, in detail, type and record name."
+  @spec watchers(atom) :: {[pid], [pid], atom, atom}
+  def watchers(table) do
+    case lookup({:table, table}) do
+      [{_, simple, detailed, {type, record_name}}] -> {simple, detailed, type, record_name}
+      [] -> {[], [], :set, table}
     end
   end
 
@@ -104,8 +118,17 @@ defmodule Remnesia.Events do
   @doc "Sends changes of tables, in their order."
   @spec deliver([{[pid], term}]) :: :ok
   def deliver(messages) do
-    for {pids, change} <- messages, pid <- pids, do: send(pid, {:mnesia_table_event, change})
+    for {pids, change} <- messages, do: tell(pids, change)
     :ok
+  end
+
+  @doc "Sends one change."
+  @spec tell([pid], term) :: :ok
+  def tell([], _change), do: :ok
+
+  def tell([pid | pids], change) do
+    send(pid, {:mnesia_table_event, change})
+    tell(pids, change)
   end
 
   @doc "Tells that a transaction is done."
@@ -158,6 +181,11 @@ defmodule Remnesia.Events do
 
   def handle_call({:forget, table}, _from, monitors) do
     :ets.delete(@table, {:table, table})
+    {:reply, :ok, monitors}
+  end
+
+  def handle_call(:forget_all, _from, monitors) do
+    :ets.delete_all_objects(@table)
     {:reply, :ok, monitors}
   end
 

@@ -13,13 +13,14 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Access` - reading, writing, searching and locking within an activity
     * `Remnesia.Mnesia.Dirty` - the dirty functions
     * `Remnesia.Mnesia.Handle` - handles for `:qlc`
+    * `Remnesia.Mnesia.Text` - tables as text files
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
 
   What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, durability, fragments, backups and other
   nodes are not there.
   """
 
-  alias Remnesia.Mnesia.{Access, Activity, Dirty, Explicit, Handle, System, Tables}
+  alias Remnesia.Mnesia.{Access, Activity, Dirty, Explicit, Handle, System, Tables, Text}
 
   # --- starting, stopping, the system ---
 
@@ -183,10 +184,25 @@ defmodule :remnesia do
   defdelegate dirty_slot(table, slot), to: Dirty
   defdelegate dirty_rpc(table, module, function, arguments), to: Dirty
 
+  # --- text files ---
+
+  defdelegate dump_to_textfile(file), to: Text
+  defdelegate load_textfile(file), to: Text
+
   # --- queries ---
 
   defdelegate table(table), to: Handle
   defdelegate table(table, options), to: Handle
+
+  # --- what tools ask ---
+
+  @doc "Is there a variable of a pattern in this term?"
+  @spec has_var(term) :: boolean
+  defdelegate has_var(term), to: Dirty
+
+  @doc "Size or memory of a table, also of one that is not there."
+  @spec raw_table_info(atom, :size | :memory) :: non_neg_integer
+  defdelegate raw_table_info(table, item), to: Tables, as: :table_info
 
   # --- SNMP, which is left out ---
 

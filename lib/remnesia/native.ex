@@ -137,6 +137,9 @@ defmodule Remnesia.Native do
 
   def watch(_name, _on), do: stub()
   def txn_publish(_txn), do: stub()
+  def txn_end(_txn), do: stub()
+  def locks, do: stub()
+  def transactions, do: stub()
   def txn_join(_txn), do: stub()
   def txn_untouched(_txn, _name), do: stub()
   def txn_written_keys(_txn, _name), do: stub()

@@ -1,6 +1,6 @@
 %% Queries of qlc, whose comprehensions only the Erlang compiler knows.
 -module(door_qlc).
--export([by_key/2, by_a/2, greater/2, all/1, join/2, cursor/2, sorted/1]).
+-export([by_key/2, by_a/2, greater/2, all/1, join/2, cursor/2, sorted/1, plan/3]).
 -include_lib("stdlib/include/qlc.hrl").
 
 by_key(Table, Key) -> qlc:e(qlc:q([R || R <- Table, element(2, R) =:= Key])).
@@ -24,3 +24,8 @@ answers(Cursor, N) ->
         [] -> [];
         Some -> [Some | answers(Cursor, N)]
     end.
+
+%% How a query by key or by the third element would be answered.
+plan(key, Table, Key) -> qlc:info(qlc:q([R || R <- Table, element(2, R) =:= Key]), [{format, string}]);
+plan(a, Table, A) -> qlc:info(qlc:q([R || R <- Table, element(3, R) =:= A]), [{format, string}]);
+plan(guard, Table, Value) -> qlc:info(qlc:q([R || R <- Table, element(4, R) > Value]), [{format, string}]).

@@ -14,7 +14,7 @@ defmodule Remnesia.Engine.Local do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
-  alias Remnesia.Engine.Local.{Activity, Bulk, Disc, Index, Pattern, Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Bulk, Dirty, Disc, Index, Pattern, Scan, Signal, Transaction}
   alias Remnesia.Native
 
   defguardp is_lock(kind) when kind == :read or kind == :write
@@ -191,6 +191,7 @@ defmodule Remnesia.Engine.Local do
   def select(table, spec, limit, kind)
       when is_atom(table) and table != :schema and is_list(spec) and is_integer(limit) do
     within(:select, [table, spec, limit, kind], fn txn ->
+      Dirty.stored!(table)
       kind = search_kind(table, spec, kind)
       if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
       arguments = [txn, table, spec, kind, limit]

@@ -223,6 +223,10 @@ defmodule Remnesia.Mnesia.Dirty do
   @spec dirty_slot(table, non_neg_integer) :: [tuple] | :"$end_of_table"
   def dirty_slot(table, slot), do: Engine.dirty_slot(table, slot)
 
+  @doc false
+  @spec has_var(term) :: boolean
+  def has_var(term), do: Engine.variable?(term)
+
   @doc "Calls a function where the table is, which is here; `{:badarg, arguments}` if it fails."
   @spec dirty_rpc(table, module, atom, [term]) :: term
   def dirty_rpc(table, module, function, arguments) do

@@ -3,7 +3,7 @@
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use remnesia_engine::matchspec::{Env, Outcome, Program, Scratch};
-use remnesia_engine::table::{Change, Cursor, Definition, Kind, Table};
+use remnesia_engine::table::{Change, Cursor, Definition, Kind, Nowhere, Table};
 use remnesia_engine::term::atom::plain::intern;
 use remnesia_engine::term::{read, Record, Term, Writer};
 use remnesia_engine::txn::{OpenTable, Plan, Scan};
@@ -71,7 +71,7 @@ fn benches(c: &mut Criterion) {
             let mut scratch = Scratch::default();
             group.bench_function(BenchmarkId::new("by spec", rows), |b| {
                 b.iter(|| {
-                    let (mut scan, mut found) = (Scan::new(open.clone(), Plan::All), 0);
+                    let (mut scan, mut found) = (Scan::new(open.clone(), Plan::All).expect("a scan of everything"), 0);
                     while !scan.is_done() {
                         scan.step(None, 1024, &mut |rows| {
                             found += rows.iter().filter(|r| program.run(r, &env, &mut scratch) != Outcome::NoMatch).count();
@@ -90,7 +90,7 @@ fn open(kind: Kind, rows: i64) -> Arc<OpenTable> {
     let table = Table::new(1, definition);
     for i in 1..=rows {
         let row = row(i);
-        table.update(&table.key_of(&row), |_| Some(Change::Put(row)));
+        table.update(&table.key_of(&row), &mut Nowhere, |_| Some(Change::Put(row)));
     }
     let mut name = Writer::new();
     name.atom(intern("row"));

@@ -143,7 +143,7 @@ fn transaction(db: &Db, txn: &mut Txn, writes: &[Write]) -> Result<(), Stop> {
 fn run(kind: Kind, program: &[Op]) {
     let db = Db::default();
     db.start();
-    db.create(&NAME, None, Definition { kind, arity: 4, record_name: 27, indexes: vec![1.into()] });
+    db.create(&NAME, None, Definition { kind, arity: 4, record_name: 27, indexes: vec![1.into()] }, None);
     let mut model = Model { kind, rows: Vec::new(), indexes: HashMap::from([(vec![1], false)]) };
     let mut txn = Txn::default();
     for op in program {
@@ -286,7 +286,7 @@ fn large_commits() {
     let db = Db::default();
     db.start();
     let unique = IndexDefinition { fields: vec![1], unique: true };
-    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 4, record_name: 27, indexes: vec![unique] });
+    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 4, record_name: 27, indexes: vec![unique] }, None);
     let (open, mut txn) = (db.open(&NAME).expect("there"), Txn::default());
     dirty(&db, &Write::Put([-1, 2_999, 0])).expect("free");
     let writes: Vec<_> = (0..3_000).map(|key| Write::Put([key, key, 0])).collect();
@@ -310,7 +310,7 @@ fn threads() {
         let db = Db::default();
         db.start();
         let unique = IndexDefinition { fields: vec![2, 1], unique: true };
-        db.create(&NAME, None, Definition { kind, arity: 4, record_name: 27, indexes: vec![unique] });
+        db.create(&NAME, None, Definition { kind, arity: 4, record_name: 27, indexes: vec![unique] }, None);
         let stop = AtomicBool::new(false);
         let built = std::thread::scope(|scope| {
             for seed in 1..=2u64 {
@@ -377,7 +377,7 @@ fn claims_are_kept() {
     let db = Db::default();
     db.start();
     let unique = IndexDefinition { fields: vec![1], unique: true };
-    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 4, record_name: 27, indexes: vec![unique] });
+    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 4, record_name: 27, indexes: vec![unique] }, None);
     let mut txn = Txn::default();
     let (mut refused, mut took) = (0, Duration::ZERO);
     for round in 1..=60 {
@@ -425,7 +425,7 @@ fn prepared_commits() {
         let db = Db::default();
         db.start();
         let unique = IndexDefinition { fields: vec![1], unique: true };
-        db.create(&NAME, None, Definition { kind: Kind::OrderedSet, arity: 4, record_name: 27, indexes: vec![unique] });
+        db.create(&NAME, None, Definition { kind: Kind::OrderedSet, arity: 4, record_name: 27, indexes: vec![unique] }, None);
         let (open, mut txn) = (db.open(&NAME).expect("there"), Txn::default());
         dirty(&db, &Write::Put([1, 1, 0])).expect("free");
         txn.begin();
@@ -437,7 +437,7 @@ fn prepared_commits() {
         assert!(matches!(dirty(&db, &Write::Put([3, 2, 0])), Err(Stop::NotUnique(_))));
         match ending {
             "publish" => {
-                txn.publish();
+                txn.publish(&db).expect("nothing on disc");
                 txn.abort(&db);
             }
             "abort" => txn.abort(&db),

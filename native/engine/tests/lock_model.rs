@@ -107,7 +107,7 @@ fn wake(workers: &mut [Worker], wakes: Wakes) {
 fn run(programs: Vec<Vec<Want>>, choices: Vec<usize>, kills: bool) {
     let db = Db::default();
     db.start();
-    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] });
+    db.create(&NAME, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] }, None);
     let open = db.open(&NAME).expect("there");
     let worker = |program| Worker { txn: Txn::default(), program, at: 0, waiting: false, restarts: 0, done: false };
     let mut workers: Vec<_> = programs.into_iter().map(worker).collect();

@@ -135,7 +135,7 @@ fn check(programs: &'static [&'static [Want]]) {
     let run = move || {
         let db = Arc::new(Db::default());
         db.start();
-        db.create(&NAME, None, Definition { kind: Kind::OrderedSet, arity: 3, record_name: 27, indexes: vec![] });
+        db.create(&NAME, None, Definition { kind: Kind::OrderedSet, arity: 3, record_name: 27, indexes: vec![] }, None);
         let inside = Arc::new(Inside((0..3).map(|_| Mutex::new(0)).collect()));
         let threads: Vec<_> = programs
             .iter()

@@ -71,7 +71,7 @@ fn run(kind: Kind, program: &[Op]) {
     let db = Db::default();
     db.start();
     let name = [1u8];
-    db.create(&name, None, Definition { kind, arity: 3, record_name: 27, indexes: vec![1.into()] });
+    db.create(&name, None, Definition { kind, arity: 3, record_name: 27, indexes: vec![1.into()] }, None);
     let mut txn = Txn::default();
     // Levels: committed rows, then one copy per open level.
     let mut levels: Vec<Vec<Row>> = vec![Vec::new()];
@@ -255,7 +255,7 @@ fn large_commit() {
     let db = Db::default();
     db.start();
     let name = [1u8];
-    db.create(&name, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] });
+    db.create(&name, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] }, None);
     let mut txn = Txn::default();
     txn.begin();
     for key in 0..10_000 {

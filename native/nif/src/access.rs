@@ -102,23 +102,16 @@ pub fn writable(open: &OpenTable) -> Result<(), Fail> {
     }
 }
 
-/// Refuses a table that is being rebuilt: nobody knows yet what a record of it will have to look like.
+/// Refuses outside transactions a table that is being rebuilt, as nobody knows yet what a record of it will have to look like, and a change
+/// that somebody is to be told of, which only [`atoms::watched`] callers make.
 #[inline]
-fn settled(open: &OpenTable) -> Result<(), Fail> {
-    if open.is_plain() || !open.is_frozen() {
-        Ok(())
-    } else {
-        Err(Fail::Stop(Stop::Frozen))
-    }
-}
-
-/// The same outside transactions, where a change that somebody is to be told of is made by [`atoms::watched`] callers only.
-#[inline]
-fn writable_now(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
+fn settled(open: &OpenTable, ctx: RawTerm) -> Result<(), Fail> {
     if open.is_plain() {
         return Ok(());
     }
-    writable(open)?;
+    if open.is_frozen() {
+        return Err(Fail::Stop(Stop::Frozen));
+    }
     if open.is_watched() && ctx != atoms::watched() {
         return Err(Fail::Stop(Stop::Watched));
     }
@@ -148,9 +141,9 @@ fn with_record(
         if no_txn(ctx) {
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
-            settled(open)?;
+            settled(open, ctx)?;
             let record = record(call, encoder, term, open)?;
-            writable_now(open, ctx)?;
+            writable(open)?;
             if open.table.indexes.any_unique() {
                 let done = dirty(&DB, open, record.clone());
                 return done.map(|()| changed_now(call)).map_err(|stop| dirty_refusal(call, stop, open, table, &record));
@@ -184,8 +177,8 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
     if no_txn(*ctx) {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        settled(open)?;
-        writable_now(open, *ctx)?;
+        settled(open, *ctx)?;
+        writable(open)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(changed_now(call));
@@ -205,8 +198,8 @@ nif!(
     |call, [ctx, table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
-        settled(open)?;
-        writable_now(open, *ctx)?;
+        settled(open, *ctx)?;
+        writable(open)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];

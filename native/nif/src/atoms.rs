@@ -28,7 +28,7 @@ atoms! {
     set = "set", ordered_set = "ordered_set", bag = "bag", duplicate_bag = "duplicate_bag",
     key = "key", index = "index", scan = "scan", read_only = "read_only", key_range = "key_range", nothing = "nothing",
     index_range = "index_range", union = "union", exact = "exact", about = "about", more_than = "more_than", record = "record",
-    watched = "$watched", frozen = "$frozen", transactions = "$transactions",
+    global = "global", watched = "$watched", frozen = "$frozen", transactions = "$transactions",
     sync = "$sync", room = "$room", disc_failed = "disc_failed", disc_recovered = "disc_recovered", flush_failed = "flush_failed",
     disc_process = "Elixir.Remnesia.Engine.Local.Disc",
     table = "table", node = "node", self_ = "self", both = "both", unique = "unique", more = "$more",

@@ -10,6 +10,7 @@ mod disc;
 mod explain;
 mod index;
 mod keys;
+mod report;
 mod schema;
 mod select;
 mod session;
@@ -36,7 +37,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<83> = Functions([
+static FUNCTIONS: Functions<86> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -102,6 +103,9 @@ static FUNCTIONS: Functions<83> = Functions([
     nif(c"last_number", 2, keys::last_number),
     nif(c"watch", 2, watch::watch),
     nif(c"txn_publish", 1, watch::txn_publish),
+    nif(c"txn_end", 1, txn::txn_end),
+    nif(c"locks", 0, report::locks),
+    nif(c"transactions", 0, report::transactions),
     nif(c"txn_join", 1, watch::txn_join),
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),

@@ -8,12 +8,15 @@ use parking_lot::Mutex;
 use remnesia_engine::reaper;
 use remnesia_engine::store::StoreError;
 use remnesia_engine::txn::lock::{Waker, Wakes};
+use remnesia_engine::txn::report::Counts;
 use remnesia_engine::txn::Txn;
 use rustler::sys::*;
+use std::collections::HashSet;
 use std::ffi::{c_void, CString};
 use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::LazyLock;
 
 /// What a handle refers to. Only its owner and its guests use it; the lock is for them, and for the moment the owner dies.
 pub struct Session {
@@ -84,11 +87,33 @@ pub fn pid_term(env: Env, pid: ErlNifPid) -> RawTerm {
     unsafe { enif_make_pid(env, pid) }
 }
 
+/// All sessions, for those who want to know what goes on; each is taken out before it is dropped.
+static SESSIONS: LazyLock<Mutex<HashSet<usize>>> = LazyLock::new(Mutex::default);
+
+/// How transactions of processes that are gone ended.
+static GONE: Mutex<Counts> = Mutex::new(Counts { commits: 0, failures: 0, restarts: 0 });
+
+pub fn counts_of_the_gone() -> Counts {
+    *GONE.lock()
+}
+
+/// Looks at the transaction of every process, but for those that are at work this moment.
+pub fn each_session(mut f: impl FnMut(RawTerm, &Txn)) {
+    for session in SESSIONS.lock().iter() {
+        // SAFETY: an address of a session; whoever drops one takes it out before, under this lock.
+        let session = unsafe { &*(*session as *const Session) };
+        if let Some(txn) = session.txn.try_lock_for(std::time::Duration::from_millis(1)) {
+            f(session.owner, &txn);
+        }
+    }
+}
+
 /// A new handle for the calling process, watched until it dies.
 pub fn new_session(call: &Call) -> Result<RawTerm, Fail> {
     let owner = caller(call.env).ok_or(Fail::BadArg)?;
     let session = Session { owner: pid_term(call.env, owner), guests: Mutex::default(), txn: Mutex::new(Txn::default()) };
     let (term, object) = resource(call.env, &SESSION, session);
+    SESSIONS.lock().insert(object as usize);
     // SAFETY: the object is alive through `term`.
     let watched = unsafe { enif_monitor_process(call.env, object.cast(), &owner, std::ptr::null_mut()) };
     if watched == 0 {
@@ -163,9 +188,11 @@ unsafe extern "C" fn drop_select(_env: Env, object: *mut c_void) {
 unsafe extern "C" fn drop_session(env: Env, object: *mut c_void) {
     let drop = AssertUnwindSafe(|| {
         let session = object.cast::<Session>();
+        SESSIONS.lock().remove(&(session as usize));
         // SAFETY: the VM calls this once, when no term refers to the object any more.
         unsafe {
             let txn = (*session).txn.get_mut();
+            GONE.lock().add(txn.counts);
             txn.kill(&DB);
             fire(env, std::mem::take(&mut txn.wakes));
             std::ptr::drop_in_place(session);

@@ -5,7 +5,7 @@ use crate::border::{name, table_name, with_scratch, Fail, DB};
 use crate::disc::committed;
 use crate::index::not_unique;
 use crate::session::{is_foreign, new_session, waker, with_txn};
-use crate::{atoms, nif};
+use crate::{atoms, nif, report};
 use remnesia_engine::txn::{journal, LockKind, Stop, Waited};
 
 /// Above this many locks and changes, at 100 to 200 ns each, the end of a transaction is no work for a normal scheduler. Moving
@@ -34,8 +34,10 @@ nif!(
         let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
         txn.position = journal::position();
         match (commit, txn.blamed()) {
-            (Ok(()), _) if watched => Ok(atoms::watched()),
-            (Ok(()), _) => Ok(committed(call, txn.position)),
+            (Ok(()), _) => {
+                txn.counts.commits += 1;
+                Ok(if watched { atoms::watched() } else { committed(call, txn.position) })
+            }
             (Err(Stop::NotUnique(_)), Some(open)) => Err(match txn.violation() {
                 Some(violation) => not_unique(call, table_name(call, &open), &violation.fields, &violation.record),
                 None => Fail::BadArg,
@@ -51,12 +53,24 @@ nif!(
 
 nif!(txn_abort, |call, [handle]| with_txn(call, *handle, |txn| {
     call.heavy(txn.weight() > HEAVY)?;
+    txn.counts.failures += 1;
     txn.abort(&DB);
     Ok(atoms::ok())
 }));
 
+nif!(
+    /// Closes a level that has been published: what is left are its locks.
+    txn_end,
+    |call, [handle]| with_txn(call, *handle, |txn| {
+        call.heavy(txn.weight() > HEAVY)?;
+        txn.abort(&DB);
+        Ok(atoms::ok())
+    })
+);
+
 nif!(txn_restart, |call, [handle]| with_txn(call, *handle, |txn| {
     call.heavy(txn.weight() > HEAVY)?;
+    txn.counts.restarts += 1;
     txn.restart(&DB)?;
     Ok(atoms::ok())
 }));
@@ -123,6 +137,7 @@ nif!(lock_global, |call, [handle, global, kind]| {
     let kind = call.kind(*kind)?;
     with_txn(call, *handle, |txn| {
         txn.lock_global(&DB, &name, kind)?;
+        report::remember(&name);
         Ok(atoms::ok())
     })
 });

@@ -22,11 +22,12 @@ defmodule Remnesia.Mnesia.DoctestTest do
   doctest Remnesia.Mnesia.Handle
   doctest Remnesia.Mnesia.System
   doctest Remnesia.Mnesia.Tables
+  doctest Remnesia.Mnesia.Text
 
   test "every function of the door that has a name in Mnesia is there" do
     left_out =
       ~w(backup backup_checkpoint activate_checkpoint deactivate_checkpoint restore traverse_backup install_fallback uninstall_fallback
-         load_textfile dump_to_textfile add_backend_type fun_select dirty_sel_init has_var raw_table_info remote_dirty_match_object
+         add_backend_type fun_select dirty_sel_init remote_dirty_match_object
          remote_dirty_select module_info)a
 
     ours = :remnesia.module_info(:exports)

@@ -179,11 +179,7 @@ defmodule Remnesia.Engine.Local.Change do
     do: {:error, {:bad_type, table}}
 
   def force_load(table) do
-    cond do
-      not Native.running() -> {:error, {:node_not_running, node()}}
-      Native.table_props(table) == :error -> {:error, {:no_exists, table}}
-      true -> :yes
-    end
+    if Native.table_size(table) == :error, do: {:error, {:no_exists, table}}, else: :yes
   end
 
   def master_nodes(nodes) when is_list(nodes) do

@@ -77,10 +77,18 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   @doc "The first chunk of a search, in the activity of this id."
   def select(table, spec, limit, id) do
+    stored!(table)
     if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
     arguments = [nil, table, spec, :read, limit]
     answer = checked(apply(Native, :select, arguments), table, [:ram_copies, table, spec, limit])
     Scan.chunk(answer, :select, arguments, Scan.dirty_template(id, table, spec))
+  end
+
+  @doc "Where Mnesia asks how a table is stored, it says so of one that is not there."
+  def stored!(table) do
+    if Native.table_size(table) == :error,
+      do: Signal.abort({:no_exists, {table, :disc_copies}}),
+      else: :ok
   end
 
   def index_read(table, value, attribute), do: Index.dirty_lookup(table, value, attribute)
@@ -185,6 +193,9 @@ defmodule Remnesia.Engine.Local.Dirty do
   @spec refuse(term, term, term) :: no_return
   def refuse(table, _item, {:no_exists, table}) when not is_atom(table) or table == :schema,
     do: Signal.abort({:bad_type, table})
+
+  def refuse(_table, {_, :where_to_commit}, :not_running),
+    do: Signal.abort({:node_not_running, node()})
 
   def refuse(table, item, reason) when reason == :not_running or reason == {:no_exists, table},
     do: Signal.abort({:no_exists, item})

@@ -16,9 +16,15 @@ defmodule Remnesia.Engine.Local.Index do
 
   def position(table, attribute) do
     case Definitions.attributes(table) do
-      nil -> Signal.abort({:no_exists, {table, :attributes}})
+      nil -> unknown(table)
       attributes -> find(attributes, attribute, 2)
     end
+  end
+
+  defp unknown(table) do
+    if Native.running(),
+      do: Signal.abort({:no_exists, {table, :attributes}}),
+      else: Signal.abort({:node_not_running, node()})
   end
 
   defp find([attribute | _], attribute, position), do: position

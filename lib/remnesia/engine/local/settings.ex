@@ -5,7 +5,7 @@ defmodule Remnesia.Engine.Local.Settings do
   # and read, and do nothing else.
 
   alias Remnesia.Engine.Local.Definitions
-  alias Remnesia.Native
+  alias Remnesia.{Events, Native}
 
   @defaults [
     access_module: :remnesia,
@@ -118,6 +118,7 @@ defmodule Remnesia.Engine.Local.Settings do
   @doc "Stops the database as a crash would, without a word to anybody."
   @spec kill() :: :ok
   def kill do
+    Events.forget_all()
     Native.db_stop()
     Application.stop(:remnesia)
     :ok

@@ -74,7 +74,7 @@ defmodule Remnesia.Engine.Local.Watch do
       Events.deliver(messages)
       if changed? or changes != [], do: Events.complete(id)
       # Nothing of it is left but its locks.
-      Native.txn_abort(txn)
+      Native.txn_end(txn)
       Disc.wait_if_synchronous(txn)
     end
   end
@@ -184,12 +184,11 @@ defmodule Remnesia.Engine.Local.Watch do
   @doc "Makes a change of a watched table that is no transaction's, and tells."
   @spec dirty(atom, [term]) :: term
   def dirty(:update_counter, [_ctx, table, key, increment] = arguments) do
-    {simple, detailed} = Events.subscribers(table)
+    {simple, detailed, _type, record_name} = Events.watchers(table)
     old = Dirty.read(table, key)
     answer = watched(:update_counter, arguments)
 
     if is_integer(answer) do
-      {_type, record_name} = Events.table(table)
       record = {record_name, key, answer}
       # Mnesia tells the old record only where the new value is the sum.
       before = put_elem(record, 2, answer - increment)
@@ -197,24 +196,29 @@ defmodule Remnesia.Engine.Local.Watch do
       old =
         if match?([{_, _, value}] when value == answer - increment, old), do: [before], else: []
 
-      id = {:dirty, self()}
-
-      Events.deliver([
-        {simple, {:write, put_elem(record, 0, table), id}},
-        {detailed, {:write, table, record, old, id}}
-      ])
+      tell({:write, table, record}, simple, detailed, old)
     end
 
     answer
   end
 
   def dirty(operation, [_ctx, table, item | _] = arguments) do
+    {simple, detailed, _type, _record_name} = Events.watchers(table)
     change = {operation, table, item}
-    record = record_id(change)
-    messages = messages({record, type(record), [change]}, {:dirty, self()})
+    old = if detailed == [], do: [], else: Dirty.read(table, key(change))
     answer = watched(operation, arguments)
-    if answer == :ok, do: Events.deliver(messages)
+    if answer == :ok, do: tell(change, simple, detailed, old)
     answer
+  end
+
+  defp key({:delete, _table, key}), do: key
+  defp key({_operation, _table, record}), do: elem(record, 1)
+
+  defp tell(change, simple, detailed, old) do
+    id = {:dirty, self()}
+    if simple != [], do: Events.tell(simple, simple(change, id))
+    if detailed != [], do: Events.tell(detailed, detailed(change, old, id))
+    :ok
   end
 
   defp watched(operation, [_ctx | arguments]),

@@ -97,6 +97,15 @@ impl Held {
         }
     }
 
+    /// The tables it uses, with the modes it holds of each.
+    pub fn tables(&self) -> impl Iterator<Item = (&Arc<OpenTable>, Modes)> {
+        self.tables.iter().map(|hold| (&hold.open, hold.modes))
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = (LockId, Modes)> + '_ {
+        self.records.iter().copied()
+    }
+
     /// Frees everything.
     #[inline]
     pub fn release_all(&mut self, ctl: &TxnCtl, locks: &RecordLocks, wakes: &mut Wakes) {

@@ -15,6 +15,7 @@ mod ordered;
 pub mod overlay;
 
 pub mod plan;
+pub mod report;
 pub mod scan;
 pub mod sorted;
 mod unique;
@@ -130,6 +131,8 @@ pub struct Txn {
     lost: bool,
     /// It did something that somebody is to be told of.
     noted: bool,
+    /// How those of this process ended; the host counts.
+    pub counts: report::Counts,
     /// The table that a commit was refused for.
     blamed: Option<Arc<OpenTable>>,
     /// And the value, if that was it.
@@ -155,6 +158,7 @@ impl Default for Txn {
             doomed: false,
             lost: false,
             noted: false,
+            counts: report::Counts::default(),
             blamed: None,
             violation: None,
             build: None,
@@ -501,7 +505,10 @@ impl Txn {
         let store = if logged { Some(db.durable()?) } else { None };
         let mut journal = store.as_ref().map(|store| Journal::of(store, &steps)).transpose()?;
         if steps.len() <= STEP {
-            let Some(mut journal) = journal else { return Ok(Ok(apply(&mut steps, &mut Nowhere))) };
+            let Some(mut journal) = journal else {
+                apply(&mut steps, &mut Nowhere);
+                return Ok(Ok(()));
+            };
             apply(&mut steps, &mut journal);
             return Ok(journal.finish());
         }
