@@ -82,7 +82,7 @@ fn path(call: &Call, term: RawTerm) -> Result<PathBuf, Fail> {
     Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes(call, term)?)))
 }
 
-fn bytes<'a>(call: &'a Call, term: RawTerm) -> Result<&'a [u8], Fail> {
+fn bytes(call: &Call, term: RawTerm) -> Result<&[u8], Fail> {
     let mut binary = std::mem::MaybeUninit::<ErlNifBinary>::uninit();
     // SAFETY: a true answer fills in the binary, which lives as long as the argument.
     unsafe {
@@ -114,7 +114,7 @@ fn each(call: &Call, mut list: RawTerm, mut f: impl FnMut(RawTerm) -> Result<(),
     Ok(())
 }
 
-fn elements<'a>(call: &'a Call, term: RawTerm) -> Result<&'a [RawTerm], Fail> {
+fn elements(call: &Call, term: RawTerm) -> Result<&[RawTerm], Fail> {
     let (mut count, mut first) = (0, std::ptr::null());
     // SAFETY: a true answer fills in both; the elements live as long as the tuple.
     unsafe {
@@ -190,7 +190,10 @@ fn error(call: &Call, what: &StoreError) -> RawTerm {
     call.tuple(&[atoms::error(), reason(call, what)])
 }
 
-fn open(directory: &Path, config: Config) -> Result<(Store, Vec<(u32, Vec<u8>)>), StoreError> {
+/// Definitions of tables by number.
+type Definitions = Vec<(u32, Vec<u8>)>;
+
+fn open(directory: &Path, config: Config) -> Result<(Store, Definitions), StoreError> {
     let mark = clean_mark(directory);
     let modes = config.modes;
     let log = log_dir(directory, modes)?;
