@@ -2,7 +2,7 @@
 
 mod store_common;
 
-use remnesia_engine::store::base::MemBase;
+use remnesia_engine::store::base::{Base, Batch, MemBase};
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::file::{Dir, Modes};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Observer, Store, StoreError, Table, Wait};
@@ -275,4 +275,60 @@ fn a_slow_flush_stalls_nobody_until_the_bound() {
         base.fail_after(None);
     });
     assert_eq!((done.load(Ordering::SeqCst), watch.failed.load(Ordering::SeqCst)), (4000, 0));
+}
+
+/// A base store of a known database that never takes anything from the log.
+fn bare_base() -> Arc<MemBase> {
+    let base = MemBase::default();
+    base.apply(&Batch { meta: &[(b"database", Some(&[7; 8]))], ..Batch::default() }).expect("applies");
+    Arc::new(base)
+}
+
+fn open_killed(path: &std::path::Path, base: &Arc<MemBase>) -> Store {
+    let config = Config { segment_bytes: 64 << 10, sync_interval: Duration::from_secs(60), ..Config::default() };
+    let dir = log_dir(path, Modes::default()).expect("directory");
+    Store::open(dir, base.clone(), config, Arc::new(Callbacks)).expect("opens").0
+}
+
+/// The other process of `killed`: says each commit when it is answered, on and on.
+#[test]
+fn killed_child() {
+    let Ok(path) = std::env::var("REMNESIA_TEST_KILLED") else { return };
+    let base = bare_base();
+    let store = open_killed(std::path::Path::new(&path), &base);
+    base.fail_after(Some(0));
+    let table = store.create_table(false, b"t").expect("makes");
+    for i in 0.. {
+        put(&store, table, i, i).expect("commits");
+        // Past the buffer of the test runner, in one system call.
+        use std::io::Write;
+        let _ = std::fs::OpenOptions::new().append(true).open(format!("{path}/answered")).expect("opens").write_all(&[1]);
+    }
+}
+
+/// An answered commit survives SIGKILL, though nothing was synced.
+#[test]
+fn killed() {
+    for round in 0..5 {
+        let temp = Temp::new(&format!("killed_{round}"));
+        std::fs::create_dir_all(&temp.0).expect("makes");
+        let answered = temp.0.join("answered");
+        std::fs::write(&answered, []).expect("writes");
+        let count = || std::fs::metadata(&answered).expect("is there").len();
+        let mut child = std::process::Command::new(std::env::current_exe().expect("a program"))
+            .args(["--exact", "killed_child"])
+            .env("REMNESIA_TEST_KILLED", &temp.0)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("starts");
+        until("commits", || count() > 500 + 700 * round);
+        child.kill().expect("dies");
+        child.wait().expect("is dead");
+        let store = open_killed(&temp.0, &bare_base());
+        let mut rows = Vec::new();
+        store.load(1, &mut |row| rows.push(of_row(&row).0)).expect("loads");
+        rows.sort_unstable();
+        assert_eq!(rows, (0..rows.len() as i64).collect::<Vec<_>>(), "a prefix");
+        assert!(rows.len() as u64 >= count(), "{} of {} that were answered", rows.len(), count());
+    }
 }
