@@ -71,6 +71,29 @@ defmodule TermTest do
     end
   end
 
+  test "every term comes back from its disc form", %{seed: seed} do
+    for _ <- 1..@terms do
+      term = Nasty.term()
+      {back, same} = Native.test_disc(term)
+      assert back === term, "seed #{seed}: #{inspect(term)} came back as #{inspect(back)}"
+      assert signs(back) == signs(term), "seed #{seed}: #{inspect(term)}"
+      assert same, "seed #{seed}: #{inspect(term)} has other bytes or another key"
+    end
+  end
+
+  test "living terms come back from their disc form" do
+    large = :binary.copy("large", 10_000)
+    there = {self(), make_ref(), Port.list() |> hd(), large}
+    closure = fn x -> {x, there} end
+    assert {^there, true} = Native.test_disc(there)
+    assert {back, true} = Native.test_disc([closure, %{closure => large}, &String.length/1])
+    assert back === [closure, %{closure => large}, &String.length/1]
+    assert hd(back).(1) == {1, there}
+    deep = Enum.reduce(1..1_000_000, [self()], fn _, list -> [list] end)
+    assert {back, true} = Native.test_disc(deep)
+    assert back == deep
+  end
+
   # Every float of a term by its bits, in the order of the external format.
   defp signs(x) when is_float(x), do: [<<x::float>>]
   defp signs(x) when is_tuple(x), do: x |> Tuple.to_list() |> signs()

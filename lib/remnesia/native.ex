@@ -132,6 +132,7 @@ defmodule Remnesia.Native do
   def lock_count, do: stub()
   def test_encode(_term), do: stub()
   def test_roundtrip(_term), do: stub()
+  def test_disc(_term), do: stub()
   def test_compare(_a, _b), do: stub()
   def test_key(_term), do: stub()
   def test_same(_a, _b), do: stub()

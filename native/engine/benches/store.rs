@@ -111,8 +111,8 @@ fn commits(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 std::thread::scope(|scope| {
-                    for thread in 0..16 {
-                        let (store, row) = (&store, &rows[thread]);
+                    for row in &rows[..16] {
+                        let store = &store;
                         scope.spawn(move || (0..100).for_each(|_| synced(store, commit(store, table, row))));
                     }
                 })

@@ -35,7 +35,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<65> = Functions([
+static FUNCTIONS: Functions<66> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"running", 0, schema::running),
@@ -93,6 +93,7 @@ static FUNCTIONS: Functions<65> = Functions([
     nif(c"shadow_drop", 1, shadow::shadow_drop),
     nif(c"test_encode", 1, testing::encode),
     nif(c"test_roundtrip", 1, testing::roundtrip),
+    nif(c"test_disc", 1, testing::disc),
     nif(c"test_compare", 2, testing::compare),
     nif(c"test_key", 1, testing::key),
     nif(c"test_same", 2, testing::same),

@@ -6,11 +6,15 @@ use crate::session::with_txn;
 use crate::term::host::Scratch as ScratchEnv;
 use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
+use remnesia_engine::store::disc::{to_disc, Atoms};
+use remnesia_engine::store::disc_atoms::Dictionary;
+use remnesia_engine::store::disc_key::base_key;
+use remnesia_engine::store::disc_read::from_disc;
 use remnesia_engine::table::key::Key;
 use remnesia_engine::term::{key as ordered, order, Attached, Record};
 use remnesia_engine::txn::LockKind;
 use rustler::sys::{enif_get_int64, enif_get_tuple};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 struct Flat {
@@ -48,6 +52,26 @@ nif!(
         let flat = flat(call, *term)?;
         let record = Record::build(&[0], &flat.bytes, flat.negative_zero, flat.attached);
         Ok(decode(call.env, record.key(), &[record.attached().map(|a| &**a)]))
+    }
+);
+
+nif!(
+    /// Through the disc form. Also: whether what comes back has the bytes and the base key of what went.
+    disc,
+    |call, [term]| {
+        static DICTIONARY: OnceLock<Dictionary> = OnceLock::new();
+        let dictionary = DICTIONARY.get_or_init(|| Dictionary::new(1 << 20));
+        let flat = flat(call, *term)?;
+        let record = Record::build(&[0], &flat.bytes, flat.negative_zero, flat.attached);
+        let (mut atoms, mut bytes, mut keys) = (Atoms::default(), Vec::new(), [Vec::new(), Vec::new()]);
+        let read = to_disc(&record, dictionary, &mut atoms, &mut bytes).and_then(|()| from_disc(&bytes, dictionary));
+        let read = read.unwrap_or_else(|error| panic!("{error}"));
+        for (key, record) in keys.iter_mut().zip([&record, &read]) {
+            base_key(false, record, dictionary, &mut atoms, key).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let term = decode(call.env, read.key(), &[read.attached().map(|a| &**a)]);
+        let same = record.bytes() == read.bytes() && keys[0] == keys[1];
+        Ok(call.tuple(&[term, boolean(same)?]))
     }
 );
 

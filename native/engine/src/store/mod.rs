@@ -296,6 +296,7 @@ impl Store {
 
     /// Moves all that is synced to the base store. Blocks.
     pub fn flush_all(&self) -> Result<(), StoreError> {
+        self.inner.log.keep_step()?;
         self.inner.log.rotate();
         // The next segment has to be known to be on disc before the one before it goes.
         self.inner.log.mark();

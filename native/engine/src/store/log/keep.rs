@@ -13,12 +13,19 @@ impl Log {
             let old = self.old.lock().pop();
             if old.is_none() && self.log_bytes() + self.config.segment_bytes > self.config.log_bytes {
                 // The flush notifies when it is done with a segment; it must have one to begin with.
-                if self.append.lock().closed.is_empty() {
+                let (nothing, spare) = {
+                    let append = self.append.lock();
+                    (append.closed.is_empty(), !append.spares.is_empty())
+                };
+                if nothing && spare {
                     self.rotate();
+                    self.mark();
                     self.sync_signal.notify();
                 }
-                self.wake_room();
-                return Ok(());
+                if !nothing || spare {
+                    self.wake_room();
+                    return Ok(());
+                }
             }
             let number = self.append.lock().take_number();
             let spare = match Spare::prepare(&*self.dir, self.database, number, self.config.segment_bytes, old) {

@@ -197,24 +197,31 @@ impl Log {
             return Err(cause);
         }
         let credit = rewrite.segments.last().map_or(0, |s| credit(s.len)) - (rewrite.at - DATA) as i64;
-        {
+        let broken = {
             let mut append = self.append.lock();
             self.room.fetch_add(credit, Ordering::Relaxed);
             self.count_segment(rewrite.segments.len() as isize);
             append.go_on(self, rewrite.segments, rewrite.at, position);
-            if let (None, Some(cause)) = (&append.active, &append.cause) {
-                return Err(cause.clone());
+            if append.active.is_none() {
+                append.cause.clone()
+            } else {
+                None
             }
-        }
-        self.waiting.lock().cause = None;
-        let announced = self.state.compare_exchange(FAILED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        let _ = self.state.compare_exchange(REPAIRING, OK, Ordering::SeqCst, Ordering::SeqCst);
+        };
         self.durable_up_to(position);
         // Only now: until here they were what a killed process had left.
         for number in doomed {
             self.count_segment(-1);
             let _ = self.dir.remove(&segment::name(number));
         }
+        // What came during the repair could not be written.
+        if let Some(cause) = broken {
+            return Err(cause);
+        }
+        self.waiting.lock().cause = None;
+        let announced = self.state.compare_exchange(FAILED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let _ = self.state.compare_exchange(REPAIRING, OK, Ordering::SeqCst, Ordering::SeqCst);
+        self.wake_room();
         if announced {
             self.observer.recovered();
         }
