@@ -5,6 +5,7 @@ mod store_common;
 use remnesia_engine::store::base::{Base, Batch, MemBase};
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::file::{Dir, Modes};
+use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Observer, Store, StoreError, Table, Wait};
 use remnesia_engine::txn::lock::Waker;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -284,19 +285,29 @@ fn bare_base() -> Arc<MemBase> {
     Arc::new(base)
 }
 
-fn open_killed(path: &std::path::Path, base: &Arc<MemBase>) -> Store {
-    let config = Config { segment_bytes: 64 << 10, sync_interval: Duration::from_secs(60), ..Config::default() };
+/// With a base store that takes nothing, or in LMDB with a flush that is always at work.
+fn open_killed(path: &std::path::Path, lmdb: bool) -> Store {
+    let config = Config {
+        segment_bytes: 64 << 10,
+        sync_interval: Duration::from_millis(if lmdb { 2 } else { 60_000 }),
+        ..Config::default()
+    };
     let dir = log_dir(path, Modes::default()).expect("directory");
-    Store::open(dir, base.clone(), config, Arc::new(Callbacks)).expect("opens").0
+    if lmdb {
+        let base = || Ok(Arc::new(Lmdb::open(&path.join("base"), &Options::default())?) as Arc<dyn Base>);
+        return Store::open_with(dir, base, config, Arc::new(Callbacks)).expect("opens").0;
+    }
+    let base = bare_base();
+    let store = Store::open(dir, base.clone(), config, Arc::new(Callbacks)).expect("opens").0;
+    base.fail_after(Some(0));
+    store
 }
 
 /// The other process of `killed`: says each commit when it is answered, on and on.
 #[test]
 fn killed_child() {
     let Ok(path) = std::env::var("REMNESIA_TEST_KILLED") else { return };
-    let base = bare_base();
-    let store = open_killed(std::path::Path::new(&path), &base);
-    base.fail_after(Some(0));
+    let store = open_killed(std::path::Path::new(&path), std::env::var("REMNESIA_TEST_LMDB").is_ok());
     let table = store.create_table(false, b"t").expect("makes");
     for i in 0.. {
         put(&store, table, i, i).expect("commits");
@@ -308,23 +319,33 @@ fn killed_child() {
 
 /// An answered commit survives SIGKILL, though nothing was synced.
 #[test]
-fn killed() {
+fn killed_without_a_sync() {
+    killed(false);
+}
+
+/// And while segments are flushed and used again.
+#[test]
+fn killed_in_a_flush() {
+    killed(true);
+}
+
+fn killed(lmdb: bool) {
     for round in 0..5 {
-        let temp = Temp::new(&format!("killed_{round}"));
+        let temp = Temp::new(&format!("killed_{lmdb}_{round}"));
         std::fs::create_dir_all(&temp.0).expect("makes");
         let answered = temp.0.join("answered");
         std::fs::write(&answered, []).expect("writes");
         let count = || std::fs::metadata(&answered).expect("is there").len();
-        let mut child = std::process::Command::new(std::env::current_exe().expect("a program"))
-            .args(["--exact", "killed_child"])
-            .env("REMNESIA_TEST_KILLED", &temp.0)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .expect("starts");
-        until("commits", || count() > 500 + 700 * round);
+        let mut command = std::process::Command::new(std::env::current_exe().expect("a program"));
+        command.args(["--exact", "killed_child"]).env("REMNESIA_TEST_KILLED", &temp.0).stdout(std::process::Stdio::null());
+        if lmdb {
+            command.env("REMNESIA_TEST_LMDB", "1");
+        }
+        let mut child = command.spawn().expect("starts");
+        until("commits", || count() > 500 + 1700 * round);
         child.kill().expect("dies");
         child.wait().expect("is dead");
-        let store = open_killed(&temp.0, &bare_base());
+        let store = open_killed(&temp.0, lmdb);
         let mut rows = Vec::new();
         store.load(1, &mut |row| rows.push(of_row(&row).0)).expect("loads");
         rows.sort_unstable();

@@ -133,12 +133,23 @@ impl Store {
         config: Config,
         observer: Arc<dyn Observer>,
     ) -> Result<(Store, Recovered), StoreError> {
+        Store::open_with(dir, || Ok(base), config, observer)
+    }
+
+    /// The same with a base store that may not be opened twice: `base` is called when the directory is locked.
+    pub fn open_with(
+        dir: Arc<dyn Dir>,
+        base: impl FnOnce() -> Result<Arc<dyn Base>, StoreError>,
+        config: Config,
+        observer: Arc<dyn Observer>,
+    ) -> Result<(Store, Recovered), StoreError> {
         let config = Config {
             segment_bytes: (config.segment_bytes.max(16 << 10)).next_multiple_of(4096),
             log_bytes: config.log_bytes.max(4 * config.segment_bytes.max(16 << 10)),
             ..config
         };
         let lock = dir.lock()?;
+        let base = base()?;
         let database = recovery::identify(&*base, &dir.path(""))?;
         let mut found = recovery::recover(&*dir, &*base, database)?;
         found.newest.finish();
