@@ -3,7 +3,7 @@
 mod store_common;
 
 use remnesia_engine::store::base::{Base, Batch, MemBase};
-use remnesia_engine::store::faulty::FaultyDir;
+use remnesia_engine::store::faulty::{Fault, FaultyDir};
 use remnesia_engine::store::file::{Dir, Modes};
 use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Observer, Store, StoreError, Table, Wait};
@@ -351,5 +351,41 @@ fn killed(lmdb: bool) {
         rows.sort_unstable();
         assert_eq!(rows, (0..rows.len() as i64).collect::<Vec<_>>(), "a prefix");
         assert!(rows.len() as u64 >= count(), "{} of {} that were answered", rows.len(), count());
+    }
+}
+
+/// Every few syncs fail and forget what they should have written, while four threads commit: the log goes on in new segments each time.
+#[test]
+fn syncs_fail_under_load() {
+    for round in 0..4 {
+        let (dir, base) = (FaultyDir::default(), Arc::new(MemBase::default()));
+        let (store, table, _) = watched(&dir, &base, 1 << 20);
+        let from = dir.counts().syncs;
+        (from..from + 4000).step_by(5 + round).for_each(|n| dir.at_sync(n, Fault::Drop));
+        // Writes as well, in one round of two.
+        let writes = dir.counts().writes;
+        (writes..writes + 4000).step_by(97).filter(|_| round % 2 == 1).for_each(|n| dir.at_write(n, Fault::Short));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in 0..200 {
+                        // Refused while a repair failed too: again.
+                        while put(store, table, thread * 10_000 + i, i).is_err() {
+                            std::thread::sleep(Duration::from_millis(2));
+                        }
+                    }
+                });
+            }
+        });
+        let tail = store.tail();
+        until("all of it is on disc", || store.synced() >= tail);
+        std::mem::forget(store);
+        let mut keys = Vec::new();
+        let (store, _) = open(&dir.power_cut(&mut || false), &Arc::new(base.image())).expect("opens");
+        store.load(table.number, &mut |row| keys.push(of_row(&row).0)).expect("loads");
+        keys.sort_unstable();
+        let all: Vec<i64> = (0..4).flat_map(|thread| (0..200).map(move |i| thread * 10_000 + i)).collect();
+        assert_eq!(keys, all, "round {round}");
     }
 }

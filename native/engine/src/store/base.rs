@@ -1,4 +1,5 @@
-//! The base store: tables as the log left them at some position. The flush writes it, recovery and reads of disc-only tables read it.
+//! The base store: tables as the log left them at some position. The flush writes it, recovery and reads of disc-only tables read
+//! it.
 //!
 //! Keys and values are bytes without meaning here. Tables are numbers that are never used again.
 

@@ -1,11 +1,12 @@
 //! The disc form of records: the flat form without a word of the VM in it.
 //!
 //! A record is its number of fields (u16), its fields, and the contents of its large binaries in the order in which the fields
-//! name them, each once. In the fields an atom is `ATOM3` with its number in the dictionary; pids, ports and references of this node have the form
-//! of other nodes', under the node's name of [`atom::home`](crate::term::atom::home); a closure is its tag, u32 length and its external form. Pairs of
-//! a map stand in any order: where it depends on atoms, reading sorts them again.
+//! name them, each once. In the fields an atom is `ATOM3` with its number in the dictionary; pids, ports and references of this
+//! node have the form of other nodes', under the node's name of [`atom::home`](crate::term::atom::home); a closure is its tag,
+//! u32 length and its external form. Pairs of a map stand in any order: where it depends on atoms, reading sorts them again.
 //!
-//! Most records need their atoms patched and nothing else, so they are copied and patched in place. The rest goes through a [`Writer`].
+//! Most records need their atoms patched and nothing else, so they are copied and patched in place. The rest goes through a
+//! [`Writer`].
 
 use super::disc_atoms::Dictionary;
 use super::disc_walk::{named, rewrite};

@@ -1,7 +1,7 @@
 //! The dictionary: on disc an atom is a number, and the number means a text.
 //!
-//! Numbers are given out in order, to atoms that are written for the first time and to atoms that are read at start, and mean the same for
-//! ever in one database. Looking one up, either way, takes no latch: it is done for every atom of every record.
+//! Numbers are given out in order, to atoms that are written for the first time and to atoms that are read at start, and mean the
+//! same for ever in one database. Looking one up, either way, takes no latch: it is done for every atom of every record.
 
 use super::StoreError;
 use crate::term::atom::{host, text};

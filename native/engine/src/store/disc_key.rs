@@ -1,8 +1,9 @@
 //! What a key is called in the base store: the same bytes in every VM that ever opens the database.
 //!
-//! The ordered form (`term::key`) of the key, with everything of this node under its node's name, as it is on disc: a pid that was
-//! local when it was written is foreign when it is read by a later VM, and must be found under the same bytes. A hash table tells `1` from `1.0`, which the ordered
-//! form does not: where there is a float in the key, its disc form (that of a closure with what it is known by) follows as a tie-break. Without one, terms of equal forms are the same term.
+//! The ordered form (`term::key`) of the key, with everything of this node under its node's name, as it is on disc: a pid that
+//! was local when it was written is foreign when it is read by a later VM, and must be found under the same bytes. A hash table
+//! tells `1` from `1.0`, which the ordered form does not: where there is a float in the key, its disc form (that of a closure
+//! with what it is known by) follows as a tie-break. Without one, terms of equal forms are the same term.
 //!
 //! The form depends on two rules of the VM: whether pids are ordered by node, and whether `0.0` and `-0.0` are two terms. Both
 //! changed once, with a release. [`rules`] says what they are; the store compares it with what the database was written under.

@@ -1,5 +1,5 @@
-//! Records from their disc form, which may be anything: every length is checked before it is used, nothing that is not canonical is let
-//! in, and atoms are made within the dictionary's limit only.
+//! Records from their disc form, which may be anything: every length is checked before it is used, nothing that is not canonical
+//! is let in, and atoms are made within the dictionary's limit only.
 
 use super::disc::blobs;
 use super::disc_atoms::Dictionary;

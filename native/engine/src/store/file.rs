@@ -86,7 +86,8 @@ impl Dir for RealDir {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(self.modes.file);
         let mut file = options.open(&path).map_err(|e| StoreError::io("create", &path, &e))?;
-        // Zeros are written, not only promised: a sync of blocks that were never written has to write the file's block map as well.
+        // Zeros are written, not only promised: a sync of blocks that were never written has to write the file's block map as
+        // well.
         let zeros = vec![0; 256 * 1024];
         let mut left = len;
         while left > 0 {

@@ -1,8 +1,9 @@
 //! The flush: what closed, synced segments say goes to the base store, the newest version of each key once, in key order, in large
 //! transactions. The stored position moves with the last of them.
 //!
-//! It reads the segments' files, never memory, so that what it writes is what a replay would find. An interrupted flush leaves a base store that is
-//! partly ahead of its position; since operations are absolute, a replay from that position comes to the same end.
+//! It reads the segments' files, never memory, so that what it writes is what a replay would find. An interrupted flush leaves a
+//! base store that is partly ahead of its position; since operations are absolute, a replay from that position comes to the same
+//! end.
 
 use super::base::{Base, Batch, Op};
 use super::config::Config;

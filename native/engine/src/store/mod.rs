@@ -1,8 +1,8 @@
 //! Durability: a write-ahead log, a base store behind it, and the flush that moves the one into the other.
 //!
-//! A commit encodes its operations ([`Reserved`]), under its tables' latches it appends them to the log, and is answered; who needs it on disc
-//! waits for its position. After a death of the process the log holds every answered commit, after one of the machine a prefix
-//! that has every commit whose wait was answered.
+//! A commit encodes its operations ([`Reserved`]), under its tables' latches it appends them to the log, and is answered; who
+//! needs it on disc waits for its position. After a death of the process the log holds every answered commit, after one of the
+//! machine a prefix that has every commit whose wait was answered.
 //!
 //! * `disc*` records and keys as bytes that mean the same in every VM,
 //! * `ops` what a transaction says, `log` where it is said, `newest` what is left of a stretch of it,

@@ -1,8 +1,8 @@
 //! What a transaction says in the log: absolute operations, one after the other.
 //!
-//! Each begins with a byte that names it; tables and lengths are u32, all little endian:
-//! put (table, length of key, length of value, key, value), delete (table, length, key), clear (table), define (table, length, definition),
-//! drop (table), note (length of name, length of value, name, value), forget (length, name).
+//! Each begins with a byte that names it; tables and lengths are u32, all little endian: put (table, length of key, length of
+//! value, key, value), delete (table, length, key), clear (table), define (table, length, definition), drop (table), note (length
+//! of name, length of value, name, value), forget (length, name).
 
 use super::StoreError;
 

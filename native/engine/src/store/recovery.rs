@@ -1,9 +1,9 @@
 //! Opening: the base store stands at a position, the log goes on from there. What was torn is cut off; what was synced and is not
 //! there any more is an error, and nothing is changed then.
 //!
-//! Every header and frame carries a *mark*: a position up to which the log was known to be synced. What is bad below the highest mark
-//! that can be found anywhere, even behind the damage, is damage. What is bad above it was being written when the machine stopped: it
-//! and all that follows goes, its place is filled with zeros and synced before anything is appended.
+//! Every header and frame carries a *mark*: a position up to which the log was known to be synced. What is bad below the highest
+//! mark that can be found anywhere, even behind the damage, is damage. What is bad above it was being written when the machine
+//! stopped: it and all that follows goes, its place is filled with zeros and synced before anything is appended.
 
 use super::file::Dir;
 use super::flush::{begins, meta};
@@ -192,8 +192,8 @@ fn highest_mark<'a>(dir: &dyn Dir, segments: impl Iterator<Item = &'a Head>) -> 
     Ok(mark)
 }
 
-/// Removes later segments, and fills the rest of the segment with zeros, synced, if frames of its own are there: what an earlier life of the
-/// file left has another salt. Answers the bytes that were not zero.
+/// Removes later segments, and fills the rest of the segment with zeros, synced, if frames of its own are there: what an earlier
+/// life of the file left has another salt. Answers the bytes that were not zero.
 fn cut_off(dir: &dyn Dir, live: &[Head], cut: &Cut) -> Result<u64, StoreError> {
     // The last ones first, so that what is left is always a log.
     for later in live.iter().rev().take_while(|h| h.head.number > cut.number) {

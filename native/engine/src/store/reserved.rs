@@ -87,7 +87,8 @@ impl<'a> Reserved<'a> {
         ops::delete(payload, table.number, |out| base_key(table.ordered, record, dictionary, atoms, out))
     }
 
-    /// The same for a flat key; `attached` holds the contents of its large binaries, `negative_zero` says that a `-0.0` may be in it.
+    /// The same for a flat key; `attached` holds the contents of its large binaries, `negative_zero` says that a `-0.0` may be in
+    /// it.
     pub fn delete_key(
         &mut self,
         table: Table,

@@ -1,14 +1,15 @@
 //! Bytes of the log: a segment begins with a header, frames follow.
 //!
-//! A *position* counts the bytes of frames since the log was made; headers and unused ends of segments do not count. So a frame that
-//! is written again to another segment keeps its position, and where one segment ends is where the next one begins.
+//! A *position* counts the bytes of frames since the log was made; headers and unused ends of segments do not count. So a frame
+//! that is written again to another segment keeps its position, and where one segment ends is where the next one begins.
 //!
-//! Header of a segment, in its first page: magic (8 bytes), version u32, 0 u32, database u64, number u64, salt u64, length of the file u64,
-//! check u64. It is written and synced before the file gets the name of a segment, and never changed then.
+//! Header of a segment, in its first page: magic (8 bytes), version u32, 0 u32, database u64, number u64, salt u64, length of the
+//! file u64, check u64. It is written and synced before the file gets the name of a segment, and never changed then.
 //!
-//! Header of a frame: check u64 (over the salt, the place in the file, and what follows), hash of the payload u64, highest position known
-//! synced u64, length of the payload u32, kind u8, three zeros. The payload follows, filled up to eight bytes. All numbers are
-//! little endian. The first frame of a segment says at which position it begins; it does not count in positions itself.
+//! Header of a frame: check u64 (over the salt, the place in the file, and what follows), hash of the payload u64, highest
+//! position known synced u64, length of the payload u32, kind u8, three zeros. The payload follows, filled up to eight bytes. All
+//! numbers are little endian. The first frame of a segment says at which position it begins; it does not count in positions
+//! itself.
 
 use rapidhash::v3::rapidhash_v3;
 
@@ -67,8 +68,8 @@ fn check(salt: u64, at: u64, rest: &[u8]) -> u64 {
     rapidhash_v3(&all)
 }
 
-/// Appends a frame that will stand at byte `at` of its file; its payload is the parts one after the other, `hash` the hash of them all
-/// (see [`hash`]).
+/// Appends a frame that will stand at byte `at` of its file; its payload is the parts one after the other, `hash` the hash of
+/// them all (see [`hash`]).
 #[inline]
 pub fn put(out: &mut Vec<u8>, kind: Kind, salt: u64, at: u64, synced: u64, parts: [&[u8]; 2], hash: u64) {
     let len = parts[0].len() + parts[1].len();

@@ -1,11 +1,11 @@
-//! The log: numbered segments of checksummed frames (`frame`), written by the committers themselves (`append`), synced for all of them
-//! at once by one thread (`sync`), with the next segment always ready (`keep`).
+//! The log: numbered segments of checksummed frames (`frame`), written by the committers themselves (`append`), synced for all of
+//! them at once by one thread (`sync`), with the next segment always ready (`keep`).
 //!
 //! A commit reserves its bytes first, which may have to wait and leaves nothing behind; the append then finds its room. What
 //! waits is told by its waker; nothing in here sleeps but the log's own threads.
 //!
-//! Latches, in this order: `buffer` (whoever syncs or repairs holds it throughout), then one of `append` (held for a copy of bytes) and
-//! `waiting` (for a push or a drain). Committers never take `buffer`, so none waits for a sync.
+//! Latches, in this order: `buffer` (whoever syncs or repairs holds it throughout), then one of `append` (held for a copy of
+//! bytes) and `waiting` (for a push or a drain). Committers never take `buffer`, so none waits for a sync.
 
 mod append;
 pub mod frame;

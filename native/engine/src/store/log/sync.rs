@@ -1,8 +1,8 @@
 //! Group commit: one sync for all that was appended before it, then everybody who waited is told. And what happens when it fails.
 //!
 //! After a failed sync the kernel may have dropped what it could not write and call the pages clean. So the same pages are never
-//! synced again: every frame since the last sync, kept in memory for this, goes to new segments, and the old one ends for readers where
-//! the new one begins. If that fails as well, the log is read-only until a later try succeeds.
+//! synced again: every frame since the last sync, kept in memory for this, goes to new segments, and the old one ends for readers
+//! where the new one begins. If that fails as well, the log is read-only until a later try succeeds.
 
 use super::append::{Active, Append};
 use super::frame::{self, Kind, DATA};
