@@ -115,8 +115,13 @@ defmodule BothCheck do
       {memento, remnesia} =
         {Application.spec(:memento, :modules), Application.spec(:remnesia, :modules)}
 
-      # The Mnesia door has one name, an Erlang module's.
-      remnesia = Enum.filter(remnesia, &String.starts_with?(to_string(&1), "Elixir."))
+      # The Mnesia door has one name, an Erlang module's, and so have its parts.
+      remnesia =
+        Enum.filter(remnesia, fn module ->
+          String.starts_with?(to_string(module), "Elixir.") and
+            not String.starts_with?(to_string(module), "Elixir.Remnesia.Mnesia.")
+        end)
+
       %{pairs: Map.new(memento, &{remnesia_name(&1), &1}), remnesia: remnesia}
     end
 
