@@ -9,7 +9,8 @@ use super::format::{tree_name, INFO, OWN};
 use crate::sync::global;
 use crossbeam::queue::ArrayQueue;
 use lmdb::{Database, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, Transaction};
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -159,6 +160,28 @@ pub fn number(txn: &impl Transaction) -> u64 {
     unsafe { lmdb_sys::mdb_txn_id(txn.txn()) as u64 }
 }
 
+thread_local! {
+    /// How many guards this thread has.
+    static GUARDS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Keeps an environment open.
+pub struct Got<'e>(MappedRwLockReadGuard<'e, Opened>);
+
+impl Deref for Got<'_> {
+    type Target = Opened;
+
+    fn deref(&self) -> &Opened {
+        &self.0
+    }
+}
+
+impl Drop for Got<'_> {
+    fn drop(&mut self) {
+        GUARDS.set(GUARDS.get() - 1);
+    }
+}
+
 /// The environment of one directory.
 pub struct Env {
     pub file: PathBuf,
@@ -195,12 +218,15 @@ impl Env {
         Ok(Env { file, directory: directory.into(), options: options.clone(), opened, waiting, _claim: claim })
     }
 
-    /// The environment for as long as the guard lives. A callback may ask again: it has the guard already, so nobody waits for it to come.
-    /// Others let pass who waits for all readers, or he would wait for ever.
-    pub fn get(&self) -> Result<impl Deref<Target = Opened> + '_, StoreError> {
-        let polite = if self.waiting.load(Ordering::Relaxed) { self.opened.try_read_for(POLITE) } else { None };
+    /// The environment for as long as the guard lives. A callback may ask again: who waits for all readers waits for this thread already,
+    /// so it goes on at once. Others let him pass, or he would wait for ever.
+    pub fn get(&self) -> Result<Got<'_>, StoreError> {
+        let polite = GUARDS.get() == 0 && self.waiting.load(Ordering::Relaxed);
+        let polite = if polite { self.opened.try_read_for(POLITE) } else { None };
         let guard = polite.unwrap_or_else(|| self.opened.read_recursive());
-        RwLockReadGuard::try_map(guard, |opened| opened.1.as_ref()).map_err(|_| StoreError::Closed)
+        let opened = RwLockReadGuard::try_map(guard, |opened| opened.1.as_ref()).map_err(|_| StoreError::Closed)?;
+        GUARDS.set(GUARDS.get() + 1);
+        Ok(Got(opened))
     }
 
     /// Waits for all readers.
