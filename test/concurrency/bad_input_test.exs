@@ -70,7 +70,17 @@ defmodule Remnesia.BadInputTest do
   end
 
   # Changes what the whole database is, is there to do harm, or runs as long as it is told to.
-  @apart [:db_start, :db_stop, :disc_open, :disc_close, :load, :path, :module_info, :test_panic, :test_time]
+  @apart [
+    :db_start,
+    :db_stop,
+    :disc_open,
+    :disc_close,
+    :load,
+    :path,
+    :module_info,
+    :test_panic,
+    :test_time
+  ]
 
   test "every function with everything", %{table: table, handle: handle} do
     functions =

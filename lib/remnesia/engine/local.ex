@@ -14,7 +14,18 @@ defmodule Remnesia.Engine.Local do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
-  alias Remnesia.Engine.Local.{Activity, Bulk, Dirty, Disc, Index, Pattern, Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{
+    Activity,
+    Bulk,
+    Dirty,
+    Disc,
+    Index,
+    Pattern,
+    Scan,
+    Signal,
+    Transaction
+  }
+
   alias Remnesia.Native
 
   defguardp is_lock(kind) when kind == :read or kind == :write
