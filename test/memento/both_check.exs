@@ -118,7 +118,7 @@ defmodule BothCheck do
       # The Mnesia door has one name, an Erlang module's, and so have its parts.
       remnesia =
         Enum.filter(remnesia, fn module ->
-          String.starts_with?(to_string(module), "Elixir.") and
+          String.starts_with?(to_string(module), "Elixir.Remnesia") and
             not String.starts_with?(to_string(module), "Elixir.Remnesia.Mnesia.")
         end)
 
