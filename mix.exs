@@ -59,6 +59,7 @@ defmodule Remnesia.MixProject do
         "guides/from_memento.md",
         "guides/from_mnesia.md",
         "guides/queries.md",
+        "guides/durability.md",
         "guides/differences.md",
         "ARCHITECTURE.md",
         "docs/design.md",

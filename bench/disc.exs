@@ -1,0 +1,177 @@
+# Tables on disc against stock's, in one run: `MIX_ENV=prod mix run --no-start bench/disc.exs [RECORDS]`. Stock does not sync its log, which
+# is said where it counts. Prints a table, which is kept in bench/results/.
+
+alias Remnesia.Engine
+
+defmodule Bench.Disc do
+  def root, do: Path.join(System.tmp_dir!(), "remnesia-bench-disc-#{System.pid()}")
+
+  # Median of rounds, nanoseconds for one.
+  def per(count, rounds, fun) do
+    times =
+      for _ <- 1..rounds do
+        begun = System.monotonic_time(:nanosecond)
+        fun.(count)
+        (System.monotonic_time(:nanosecond) - begun) / count
+      end
+
+    times |> Enum.sort() |> Enum.at(div(rounds, 2))
+  end
+
+  def processes(n, count, fun) do
+    1..n
+    |> Enum.map(fn p ->
+      Task.async(fn -> for i <- 1..div(count, n), do: fun.(p * 1_000_000 + i) end)
+    end)
+    |> Task.await_many(:infinity)
+  end
+
+  def row(name, ours, stock) do
+    IO.puts("| #{name} | #{show(ours)} | #{show(stock)} | #{Float.round(stock / ours, 2)}x |")
+  end
+
+  defp show(ns) when ns >= 1.0e9, do: "#{Float.round(ns / 1.0e9, 2)} s"
+  defp show(ns) when ns >= 1.0e6, do: "#{Float.round(ns / 1.0e6, 2)} ms"
+  defp show(ns) when ns >= 1.0e4, do: "#{Float.round(ns / 1.0e3, 1)} us"
+  defp show(ns), do: "#{round(ns)} ns"
+
+  # 4 KB written at the end of what is preallocated, and fdatasync.
+  def raw_sync do
+    path = Path.join(root(), "raw")
+    {:ok, file} = :file.open(path, [:write, :raw, :binary])
+    :ok = :file.write(file, :binary.copy(<<0>>, 8 * 1024 * 1024))
+    :ok = :file.sync(file)
+    block = :rand.bytes(4096)
+
+    time =
+      per(200, 5, fn n ->
+        for i <- 1..n do
+          :ok = :file.pwrite(file, i * 4096, block)
+          :ok = :file.datasync(file)
+        end
+      end)
+
+    :file.close(file)
+    time
+  end
+end
+
+alias Bench.Disc
+
+records =
+  case System.argv() do
+    [n | _] -> String.to_integer(n)
+    [] -> 1_000_000
+  end
+
+File.mkdir_p!(Disc.root())
+Application.put_env(:remnesia, :dir, Path.join(Disc.root(), "remnesia"))
+Application.put_env(:mnesia, :dir, to_charlist(Path.join(Disc.root(), "mnesia")))
+Application.put_env(:mnesia, :dump_log_write_threshold, 50_000)
+{:ok, _} = Application.ensure_all_started(:remnesia)
+:ok = Remnesia.Schema.setup([])
+:ok = :mnesia.create_schema([node()])
+:ok = :mnesia.start()
+options = [attributes: [:id, :group, :name, :kind, :score], disc_copies: [node()]]
+{:atomic, :ok} = Engine.create_table(:item, options)
+{:atomic, :ok} = :mnesia.create_table(:item, options)
+item = fn i -> {:item, i, div(i, 10), "name #{i}", :plain, i * 0.5} end
+:logger.set_primary_config(:level, :error)
+
+IO.puts(
+  "#{records} records of 5 fields, disc_copies; stock never syncs\n\n| | Remnesia | stock | |\n|---|---|---|---|"
+)
+
+load = fn write, transaction ->
+  for chunk <- Stream.chunk_every(1..records, 1_000),
+      do: transaction.(fn -> for(i <- chunk, do: write.(item.(i))) end)
+end
+
+ours =
+  Disc.per(1, 1, fn 1 ->
+    load.(&Engine.write(:item, &1, :write), &Engine.transaction/1)
+    :ok = Remnesia.sync()
+  end)
+
+stock =
+  Disc.per(1, 1, fn 1 -> load.(&:mnesia.write(:item, &1, :write), &:mnesia.transaction/1) end)
+
+Disc.row("loaded in transactions of 1,000, ours until synced", ours, stock)
+
+key = fn i -> rem(i * 7919, records) + 1 end
+n = 20_000
+
+ours =
+  Disc.per(n, 5, fn n ->
+    for i <- 1..n, do: Engine.transaction(fn -> Engine.write(:item, item.(key.(i)), :write) end)
+  end)
+
+stock =
+  Disc.per(n, 5, fn n ->
+    for i <- 1..n, do: :mnesia.transaction(fn -> :mnesia.write(:item, item.(key.(i)), :write) end)
+  end)
+
+Disc.row("transaction with one write, asynchronous", ours, stock)
+
+ours = Disc.per(n, 5, fn n -> for i <- 1..n, do: Engine.dirty_write(:item, item.(key.(i))) end)
+stock = Disc.per(n, 5, fn n -> for i <- 1..n, do: :mnesia.dirty_write(:item, item.(key.(i))) end)
+Disc.row("dirty write", ours, stock)
+
+# What was loaded is in its place: the disc has nothing else to do.
+:ok = Remnesia.Native.disc_flush()
+
+for {processes, count} <- [{1, 500}, {16, 4_000}, {64, 8_000}] do
+  ours =
+    Disc.per(count, 3, fn n ->
+      Disc.processes(processes, n, fn i ->
+        Engine.sync_transaction(fn -> Engine.write(:item, item.(key.(i)), :write) end)
+      end)
+    end)
+
+  stock =
+    Disc.per(count, 3, fn n ->
+      Disc.processes(processes, n, fn i ->
+        :mnesia.sync_transaction(fn -> :mnesia.write(:item, item.(key.(i)), :write) end)
+      end)
+    end)
+
+  Disc.row("sync transaction, #{processes} processes; stock not durable", ours, stock)
+end
+
+raw = Disc.raw_sync()
+IO.puts("| 4 KB and fdatasync, by itself | #{round(raw / 1000)} us | | |")
+
+:ok = Remnesia.stop()
+
+stopped =
+  Disc.per(1, 1, fn 1 ->
+    :ok = Remnesia.start()
+    :ok = Engine.wait_for_tables([:item], :infinity)
+  end)
+
+:stopped = :mnesia.stop()
+
+stock =
+  Disc.per(1, 1, fn 1 ->
+    :ok = :mnesia.start()
+    :ok = :mnesia.wait_for_tables([:item], :infinity)
+  end)
+
+Disc.row("start until the table is ready, after a stop", stopped, stock)
+^records = Engine.table_info(:item, :size) |> then(&min(&1, records))
+
+size = fn dir ->
+  dir |> Path.join("**") |> Path.wildcard() |> Enum.map(&File.stat!(&1).size) |> Enum.sum()
+end
+
+base = File.stat!(Path.join(Disc.root(), "remnesia/remnesia/data.mdb")).size
+dcd = File.stat!(Path.join(Disc.root(), "mnesia/item.DCD")).size
+IO.puts("| space, tables' file, MB | #{div(base, 1_000_000)} | #{div(dcd, 1_000_000)} | |")
+
+IO.puts(
+  "| space, all files, MB | #{div(size.(Path.join(Disc.root(), "remnesia")), 1_000_000)} | #{div(size.(Path.join(Disc.root(), "mnesia")), 1_000_000)} | |"
+)
+
+:mnesia.stop()
+Remnesia.stop()
+File.rm_rf!(Disc.root())
