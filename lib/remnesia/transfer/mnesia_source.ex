@@ -118,7 +118,7 @@ defmodule Remnesia.Transfer.MnesiaSource do
     arguments =
       ["-noinput", "-hidden"] ++
         name(node) ++
-        ["-mnesia", "dir", inspect(to_charlist(copy)), "-eval", program(backup, result)]
+        ["-mnesia", "dir", literal(copy), "-eval", program(backup, result)]
 
     erl = Path.join([:code.root_dir(), "bin", "erl"])
     {output, status} = System.cmd(erl, arguments, stderr_to_stdout: true, into: lines(progress))
