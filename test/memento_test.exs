@@ -65,7 +65,9 @@ defmodule Remnesia.MementoTest do
       compiled = compiled(mix(app, ~w(compile), env))
       # A newer Mix compiles more of the apps again.
       assert {file, compiled |> Enum.map(&elem(&1, 0)) |> Enum.take(length(apps))} == {file, apps}
-      assert Map.new(compiled)["memento"] <= Map.new(compiled)["remnesia"]
+      # Not everything: what follows the changed file.
+      assert Map.new(compiled)["memento"] <
+               length(Path.wildcard(Path.join(lib, "{query,table,error}/*.ex")))
     end
 
     new = Path.join(lib, "query/new.ex")
