@@ -11,5 +11,10 @@ Application.put_env(:mnesia, :dir, to_charlist(Path.join(scratch, "mnesia")))
 {:ok, _} = Application.ensure_all_started(:mnesia)
 
 # Longer forms: mix test --include long
-ExUnit.start(capture_log: true, exclude: [:long])
+ExUnit.start(
+  capture_log: true,
+  exclude: [:long],
+  formatters: [ExUnit.CLIFormatter, Remnesia.Failures]
+)
+
 ExUnit.after_suite(fn _result -> File.rm_rf!(scratch) end)

@@ -38,6 +38,12 @@ defmodule Remnesia.Door do
     :ok
   end
 
+  @doc "Deletes every table on both sides: what dumps all tables must not meet those of other tests."
+  def delete_all do
+    for side <- @sides, do: delete(side.system_info(:tables) -- [:schema])
+    :ok
+  end
+
   @doc "Without what cannot be the same: names of modules, identities, stacks, cookies, times."
   def clean(side) when side in @sides, do: :side
   def clean({:tid, _number, _pid}), do: :tid

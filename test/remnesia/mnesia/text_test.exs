@@ -10,7 +10,7 @@ defmodule Remnesia.Mnesia.TextTest do
   @tables [:door_fruit, :door_many, :door_other]
 
   setup do
-    Door.delete(@tables)
+    Door.delete_all()
 
     directory =
       Path.join(System.tmp_dir!(), "remnesia_text_#{System.unique_integer([:positive])}")

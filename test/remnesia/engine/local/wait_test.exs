@@ -4,11 +4,11 @@ defmodule Remnesia.Engine.Local.WaitTest do
   alias Remnesia.Engine.Local.Wait
 
   # A receive that is not marked would look through the whole mailbox at each wait.
-  test "both receives are marked" do
+  test "all receives are marked" do
     {:beam_file, Wait, _exports, _attributes, _info, functions} =
       Wait |> :code.which() |> :beam_disasm.file()
 
-    for name <- [:lock, :commit] do
+    for name <- [:lock, :commit, :durable, :room] do
       {:function, ^name, _arity, _label, code} = List.keyfind(functions, name, 1)
       text = inspect(code, limit: :infinity)
 
