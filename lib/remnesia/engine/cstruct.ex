@@ -176,6 +176,10 @@ defmodule Remnesia.Engine.Cstruct do
 
   @storage [:ram_copies, :disc_copies, :disc_only_copies]
 
+  @doc "Can a node keep a table so?"
+  @spec storage_type?(term) :: boolean
+  def storage_type?(type), do: type in @storage
+
   @doc "The nodes that have the table, however they keep it."
   @spec nodes(t) :: [node]
   def nodes(cstruct), do: Enum.flat_map(@storage, &Map.fetch!(cstruct, &1))

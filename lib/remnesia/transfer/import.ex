@@ -176,12 +176,7 @@ defmodule Remnesia.Transfer.Import do
   defp count(:"$end_of_table", acc), do: acc
 
   defp count({records, continuation}, acc) do
-    acc =
-      Enum.reduce(records, acc, fn record, {number, sum} ->
-        {number + 1, MnesiaSource.add(sum, MnesiaSource.hash(record))}
-      end)
-
-    continuation |> Engine.select() |> count(acc)
+    continuation |> Engine.select() |> count(MnesiaSource.count(records, acc))
   end
 
   defp unique, do: System.unique_integer([:positive])

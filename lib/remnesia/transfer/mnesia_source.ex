@@ -52,13 +52,15 @@ defmodule Remnesia.Transfer.MnesiaSource do
     end
   end
 
-  @doc "The sum that tells whether two tables hold the same records, of one record."
-  @spec hash(tuple) :: non_neg_integer
-  def hash(record), do: :erlang.phash2(record, 0x1_0000_0000)
-
-  @doc "Adds hashes."
-  @spec add(non_neg_integer, non_neg_integer) :: non_neg_integer
-  def add(sum, hash), do: Bitwise.band(sum + hash, 0xFFFF_FFFF_FFFF_FFFF)
+  @doc "Counts records on, with the sum of their hashes: it tells whether two tables hold the same."
+  @spec count([tuple], {non_neg_integer, non_neg_integer}) ::
+          {non_neg_integer, non_neg_integer}
+  def count(records, count) do
+    Enum.reduce(records, count, fn record, {number, sum} ->
+      sum = sum + :erlang.phash2(record, 0x1_0000_0000)
+      {number + 1, Bitwise.band(sum, 0xFFFF_FFFF_FFFF_FFFF)}
+    end)
+  end
 
   defp schema(directory),
     do: if(mnesia?(directory), do: :ok, else: {:error, {:no_mnesia, directory}})
@@ -217,12 +219,7 @@ defmodule Remnesia.Transfer.MnesiaSource do
   defp copy_chunks({records, continuation}, table, put, count) do
     put.(for record <- records, do: put_elem(record, 0, table))
 
-    count =
-      Enum.reduce(records, count, fn record, {number, sum} ->
-        {number + 1, add(sum, hash(record))}
-      end)
-
-    mnesia(:select, [continuation]) |> copy_chunks(table, put, count)
+    mnesia(:select, [continuation]) |> copy_chunks(table, put, count(records, count))
   end
 
   # Mnesia is no dependency: it is called only where it is there.

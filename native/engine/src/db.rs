@@ -5,9 +5,9 @@
 use crate::reaper;
 use crate::store::{Store, StoreError};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Cursor, Definition, Key, Nowhere, Sink, Table};
+use crate::table::{BagStep, Change, Cursor, Definition, Key, Nowhere, Place, Sink, Table};
 use crate::term::{Attached, Record};
-use crate::txn::journal::{log_table, refuse, Journal};
+use crate::txn::journal::{log_table, place_in_log, refuse, Journal};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
@@ -99,25 +99,19 @@ impl Db {
         }
     }
 
+    fn make(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) -> Arc<OpenTable> {
+        let table = Table::new(self.next_id.fetch_add(1, Ordering::Relaxed), definition);
+        table.set_place(place);
+        Arc::new(OpenTable::new(name.into(), beside, table))
+    }
+
     /// False if the name is taken. `beside`: the living terms of the name.
-    /// `disc`: its number there, and whether its rows go there.
-    pub fn create(
-        &self,
-        name: &[u8],
-        beside: Option<Arc<dyn Attached>>,
-        definition: Definition,
-        disc: Option<(u32, bool)>,
-    ) -> bool {
+    pub fn create(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) -> bool {
         let mut tables = self.tables.write();
         if tables.contains_key(name) {
             return false;
         }
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let open = OpenTable::new(name.into(), beside, Table::new(id, definition));
-        if let Some((number, rows)) = disc {
-            open.table.set_number(number, rows);
-        }
-        tables.insert(name.into(), Arc::new(open));
+        tables.insert(name.into(), self.make(name, beside, definition, place));
         true
     }
 
@@ -132,13 +126,9 @@ impl Db {
     }
 
     /// Begins a table that is to take the place of one; a former attempt is dropped.
-    pub fn create_shadow(&self, open: &OpenTable, definition: Definition, disc: Option<(u32, bool)>) {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let shadow = OpenTable::new(open.name.clone(), open.name_beside.clone(), Table::new(id, definition));
-        if let Some((number, rows)) = disc {
-            shadow.table.set_number(number, rows);
-        }
-        let former = self.shadows.write().insert(open.name.clone(), Arc::new(shadow));
+    pub fn create_shadow(&self, open: &OpenTable, definition: Definition, place: Place) {
+        let shadow = self.make(&open.name, open.name_beside.clone(), definition, place);
+        let former = self.shadows.write().insert(open.name.clone(), shadow);
         reaper::drop_later(former);
     }
 
@@ -160,7 +150,7 @@ impl Db {
         open.set_dropped();
         // Whoever looked the old one up a moment ago still finds its rows there.
         let open = open.clone();
-        reaper::run(move || {
+        reaper::run_later(move || {
             std::thread::sleep(LOOKED_UP);
             drop(open.table.clear(&mut Nowhere));
         });
@@ -169,9 +159,8 @@ impl Db {
 
     /// Takes a table out. The caller's transaction holds it exclusively.
     pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
-        if let Some(number) = open.table.number() {
+        if let Some(table) = place_in_log(&open.table) {
             let store = self.durable()?;
-            let table = crate::store::Table { number, ordered: open.table.is_ordered() };
             let mut commit = store.begin(0).map_err(refuse)?.ok_or(Stop::Room(0))?;
             commit.drop_table(table);
             commit.commit();
@@ -304,11 +293,8 @@ impl Db {
     }
 
     /// Begins a table whose rows come from the disc, see [`Db::load`].
-    pub fn restore(&self, name: &[u8], definition: Definition, number: u32, rows: bool) {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let open = Arc::new(OpenTable::new(name.into(), None, Table::new(id, definition)));
-        open.table.set_number(number, rows);
-        self.loading.write().insert(name.into(), open);
+    pub fn restore(&self, name: &[u8], definition: Definition, place: Place) {
+        self.loading.write().insert(name.into(), self.make(name, None, definition, place));
     }
 
     /// Reads the rows of a table; it is there from then on. Takes as long as that takes.
@@ -332,8 +318,7 @@ impl Db {
     /// frozen. Takes as long as that takes; waits for room.
     pub fn log_rows(&self, open: &OpenTable) -> Result<(), Stop> {
         let store = self.durable()?;
-        let Some(number) = open.table.number() else { return Err(Stop::NoTable) };
-        let table = crate::store::Table { number, ordered: open.table.is_ordered() };
+        let Some(table) = place_in_log(&open.table) else { return Err(Stop::NoTable) };
         let mut cursor = Cursor::default();
         let mut first = true;
         while cursor != Cursor::End {
@@ -355,7 +340,7 @@ impl Db {
             }
             commit.commit().not_durable.map_or(Ok(()), |error| Err(refuse(error)))?;
         }
-        open.table.set_number(number, true);
+        open.table.set_place(Some((table.number, true)));
         Ok(())
     }
 

@@ -18,7 +18,12 @@ pub fn run(job: impl FnOnce() + Send + 'static) {
 
 /// Drops a value when there is time.
 pub fn drop_later(garbage: impl Send + 'static) {
-    submit(&GARBAGE, "remnesia_garbage", Box::new(move || drop(garbage)));
+    run_later(move || drop(garbage));
+}
+
+/// Does what nobody waits for.
+pub fn run_later(job: impl FnOnce() + Send + 'static) {
+    submit(&GARBAGE, "remnesia_garbage", Box::new(job));
 }
 
 /// Runs the job on a thread of the library; on the caller's where no thread can be had.

@@ -190,7 +190,7 @@ impl Call {
             Stop::NoTable => self.tuple(&[atoms::no_exists(), name]),
             Stop::ReadOnly => self.tuple(&[atoms::read_only(), name]),
             Stop::Damaged => self.tuple(&[atoms::table_damaged(), name]),
-            Stop::Refused => crate::disc::refusal(self),
+            Stop::Refused => crate::reason::refusal(self),
             Stop::NoTransaction => atoms::no_transaction(),
             Stop::NoKey => {
                 let key = args.last().copied().unwrap_or(atoms::nil());

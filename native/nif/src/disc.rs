@@ -1,16 +1,17 @@
 //! The disc: opening and closing it, what is told to it beside rows, and waiting for it.
 
+use crate::arguments::{bytes, elements, list, number, path};
 use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
+use crate::reason::reason;
 use crate::schema::{definition, put_props};
 use crate::session::{disc_waker, send_named, with_txn};
-use crate::term::{no_term, Env, RawTerm};
+use crate::term::{Env, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Base, Config, Observer, Store, StoreError, Table, Wait};
+use remnesia_engine::table::Place;
 use remnesia_engine::txn::lock::Waker;
 use remnesia_engine::txn::{journal, LockKind, Stop};
-use rustler::sys::*;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -78,114 +79,6 @@ fn clean_mark(directory: &Path) -> PathBuf {
     directory.join("clean")
 }
 
-fn path(call: &Call, term: RawTerm) -> Result<PathBuf, Fail> {
-    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes(call, term)?)))
-}
-
-fn bytes(call: &Call, term: RawTerm) -> Result<&[u8], Fail> {
-    let mut binary = std::mem::MaybeUninit::<ErlNifBinary>::uninit();
-    // SAFETY: a true answer fills in the binary, which lives as long as the argument.
-    unsafe {
-        if enif_inspect_binary(call.env, term, binary.as_mut_ptr()) == 0 {
-            return Err(Fail::BadArg);
-        }
-        let binary = binary.assume_init();
-        Ok(if binary.size == 0 { &[] } else { std::slice::from_raw_parts(binary.data, binary.size) })
-    }
-}
-
-fn number(call: &Call, term: RawTerm) -> Result<u64, Fail> {
-    let mut value = 0;
-    // SAFETY: sets the integer when the term is one.
-    if unsafe { enif_get_uint64(call.env, term, &mut value) } == 0 {
-        return Err(Fail::BadArg);
-    }
-    Ok(value)
-}
-
-/// Calls `f` for each element.
-fn each(call: &Call, mut list: RawTerm, mut f: impl FnMut(RawTerm) -> Result<(), Fail>) -> Result<(), Fail> {
-    let (mut head, mut tail) = (no_term(), no_term());
-    // SAFETY: only reads the list.
-    while unsafe { enif_get_list_cell(call.env, list, &mut head, &mut tail) } != 0 {
-        f(head)?;
-        list = tail;
-    }
-    Ok(())
-}
-
-fn elements(call: &Call, term: RawTerm) -> Result<&[RawTerm], Fail> {
-    let (mut count, mut first) = (0, std::ptr::null());
-    // SAFETY: a true answer fills in both; the elements live as long as the tuple.
-    unsafe {
-        if enif_get_tuple(call.env, term, &mut count, &mut first) == 0 {
-            return Err(Fail::BadArg);
-        }
-        Ok(std::slice::from_raw_parts(first, count as usize))
-    }
-}
-
-/// What is wrong, as a term.
-pub fn reason(call: &Call, error: &StoreError) -> RawTerm {
-    let text = |text: &str| call.binary(text.as_bytes());
-    let path = |path: &Path| call.binary(path.as_os_str().as_bytes());
-    let int = |i: u64| call.int(i as i64);
-    match error {
-        StoreError::Io { doing, path: file, code, .. } => {
-            let name = code.and_then(errno).map_or_else(|| int(code.unwrap_or(0) as u64), |name| call.atom(name));
-            call.tuple(&[call.atom("file_error"), path(file), text(doing), name])
-        }
-        StoreError::Locked { path: file } => call.tuple(&[call.atom("locked"), path(file)]),
-        StoreError::Missing { path: file } => call.tuple(&[call.atom("missing"), path(file)]),
-        StoreError::Foreign { path: file } => call.tuple(&[call.atom("not_remnesia"), path(file)]),
-        StoreError::NewerFormat { path: file, found, known } => {
-            call.tuple(&[call.atom("newer_format"), path(file), int(u64::from(*found)), int(u64::from(*known))])
-        }
-        StoreError::Corrupt { path: file, at, what } => call.tuple(&[call.atom("corrupt"), path(file), int(*at), text(what)]),
-        StoreError::BadTerm { at, what } => call.tuple(&[call.atom("bad_term"), int(*at as u64), text(what)]),
-        StoreError::TooManyAtoms { limit } => call.tuple(&[call.atom("too_many_atoms"), int(*limit as u64)]),
-        StoreError::NotPortable => call.atom("not_portable"),
-        StoreError::TooLarge { bytes, most } => call.tuple(&[call.atom("too_large"), int(*bytes), int(*most)]),
-        StoreError::ReadOnly(cause) => reason(call, cause),
-        StoreError::Closed => call.atom("closed"),
-        StoreError::Base { code, what } => call.tuple(&[call.atom("store"), call.int(i64::from(*code)), text(what)]),
-        other => text(&other.to_string()),
-    }
-}
-
-/// POSIX names of what discs say most.
-fn errno(code: i32) -> Option<&'static str> {
-    let names = [
-        (1, "eperm"),
-        (2, "enoent"),
-        (5, "eio"),
-        (12, "enomem"),
-        (13, "eacces"),
-        (17, "eexist"),
-        (20, "enotdir"),
-        (21, "eisdir"),
-        (22, "einval"),
-        (23, "enfile"),
-        (24, "emfile"),
-        (27, "efbig"),
-        (28, "enospc"),
-        (30, "erofs"),
-        (122, "edquot"),
-    ];
-    names.iter().find(|(number, _)| *number == code).map(|(_, name)| *name)
-}
-
-/// Why an operation was refused by the disc.
-pub fn refusal(call: &Call) -> RawTerm {
-    match journal::refusal() {
-        Some(error @ (StoreError::NotPortable | StoreError::TooLarge { .. } | StoreError::BadTerm { .. })) => {
-            reason(call, &error)
-        }
-        Some(error) => call.tuple(&[call.atom("not_durable"), reason(call, &error)]),
-        None => call.tuple(&[call.atom("not_durable"), call.atom("closed")]),
-    }
-}
-
 fn error(call: &Call, what: &StoreError) -> RawTerm {
     call.tuple(&[atoms::error(), reason(call, what)])
 }
@@ -221,7 +114,7 @@ nif!(
         call.heavy(true)?;
         let directory = path(call, *directory)?;
         let mut config = Config::default();
-        each(call, *settings, |setting| {
+        for setting in list(call, *settings) {
             let &[key, value] = elements(call, setting)? else { return Err(Fail::BadArg) };
             let value = number(call, value)?;
             let is = |name: &str| key == call.atom(name);
@@ -235,8 +128,7 @@ nif!(
                 () if is("directory_mode") => config.modes.dir = value as u32,
                 () => return Err(Fail::BadArg),
             }
-            Ok(())
-        })?;
+        }
         match open(&directory, config) {
             Ok((store, tables)) => {
                 SYNC.store(*sync == atoms::true_(), Ordering::Relaxed);
@@ -274,18 +166,21 @@ fn store() -> Result<Arc<Store>, Fail> {
     DB.store().ok_or_else(|| Fail::Stop(journal::refuse(StoreError::Closed)))
 }
 
-fn table(call: &Call, number_term: RawTerm, ordered: RawTerm) -> Result<Table, Fail> {
-    let number = u32::try_from(number(call, number_term)?).map_err(|_| Fail::BadArg)?;
-    Ok(Table { number, ordered: ordered == atoms::true_() })
+/// Number of a table on disc.
+fn table_number_of(call: &Call, term: RawTerm) -> Result<u32, Fail> {
+    u32::try_from(number(call, term)?).map_err(|_| Fail::BadArg)
+}
+
+fn table(call: &Call, number: RawTerm, ordered: RawTerm) -> Result<Table, Fail> {
+    Ok(Table { number: table_number_of(call, number)?, ordered: ordered == atoms::true_() })
 }
 
 /// Number and rows of a table on disc, as the host says them; none for `nil`.
-pub fn disc_place(call: &Call, number_term: RawTerm, rows: RawTerm) -> Result<Option<(u32, bool)>, Fail> {
+pub fn disc_place(call: &Call, number_term: RawTerm, rows: RawTerm) -> Result<Place, Fail> {
     if number_term == atoms::nil() {
         return Ok(None);
     }
-    let number = u32::try_from(number(call, number_term)?).map_err(|_| Fail::BadArg)?;
-    Ok(Some((number, rows == atoms::true_())))
+    Ok(Some((table_number_of(call, number_term)?, rows == atoms::true_())))
 }
 
 nif!(
@@ -300,24 +195,21 @@ nif!(
     disc_change,
     |call, [changes]| {
         let store = store()?;
-        let mut bytes = 0;
-        each(call, *changes, |change| {
-            bytes += 64 + elements(call, change)?.last().and_then(|last| self::bytes(call, *last).ok()).map_or(0, |b| b.len() as u64);
-            Ok(())
-        })?;
+        let changes = list(call, *changes).into_iter().map(|change| elements(call, change)).collect::<Result<Vec<_>, _>>()?;
+        let definition = |change: &&[RawTerm]| change.last().and_then(|last| bytes(call, *last).ok()).map_or(0, <[u8]>::len);
+        let weight = changes.iter().map(|change| 64 + definition(change) as u64).sum();
         let refused = |error| Fail::Stop(journal::refuse(error));
-        let Some(mut commit) = store.begin(bytes).map_err(refused)? else { return Err(Stop::Room(bytes).into()) };
-        each(call, *changes, |change| {
-            match *elements(call, change)? {
+        let Some(mut commit) = store.begin(weight).map_err(refused)? else { return Err(Stop::Room(weight).into()) };
+        for change in changes {
+            match *change {
                 [what, number, ordered, definition] if what == call.atom("define") => {
-                    commit.define(table(call, number, ordered)?, self::bytes(call, definition)?).map_err(refused)?
+                    commit.define(table(call, number, ordered)?, bytes(call, definition)?).map_err(refused)?
                 }
                 [what, number] if what == call.atom("drop") => commit.drop_table(table(call, number, atoms::nil())?),
                 [what, number] if what == call.atom("clear") => commit.clear(table(call, number, atoms::nil())?),
                 _ => return Err(Fail::BadArg),
             }
-            Ok(())
-        })?;
+        }
         let committed = commit.commit();
         match committed.not_durable {
             None => Ok(call.int(committed.position as i64)),
@@ -333,9 +225,9 @@ nif!(
         let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
         let definition = definition(call, [type_, arity, record_name, index])?;
         let name = name(call, scratch, *table)?;
-        let number = u32::try_from(number(call, *number_term)?).map_err(|_| Fail::BadArg)?;
+        let place = Some((table_number_of(call, *number_term)?, *rows == atoms::true_()));
         put_props(call, &mut scratch.encoder, &name, *props)?;
-        DB.restore(&name, definition, number, *rows == atoms::true_());
+        DB.restore(&name, definition, place);
         Ok(atoms::ok())
     })
 );
@@ -400,7 +292,7 @@ nif!(
             if *rows == atoms::true_() {
                 DB.log_rows(open)?;
             } else {
-                open.table.set_number(number, false);
+                open.table.set_place(Some((number, false)));
             }
             Ok(atoms::ok())
         })

@@ -1,9 +1,10 @@
 //! Indexes: what they are as terms, and adding and dropping them while the table is used.
 
+use crate::arguments::{elements, list, size};
 use crate::border::{name, with_scratch, Call, Fail, DB};
-use crate::schema::{int, put_props};
+use crate::schema::put_props;
 use crate::session::with_txn;
-use crate::term::{decode, no_term, RawTerm};
+use crate::term::{decode, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::table::IndexDefinition;
 use remnesia_engine::term::Record;
@@ -15,36 +16,23 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_micros(500);
 const STEP: usize = 64;
 
-pub fn list(call: &Call, mut list: RawTerm) -> Result<Vec<RawTerm>, Fail> {
-    let (mut all, mut head, mut tail) = (Vec::new(), no_term(), no_term());
-    // SAFETY: only reads the list.
-    while unsafe { enif_get_list_cell(call.env, list, &mut head, &mut tail) } != 0 {
-        all.push(head);
-        list = tail;
-    }
-    Ok(all)
-}
-
 /// A position, or a list of them in the order they are sorted by.
 fn fields(call: &Call, positions: RawTerm) -> Result<Vec<usize>, Fail> {
-    let field = |term| Ok(int(call, term)?.wrapping_sub(2));
+    let field = |term| Ok(size(call, term)?.wrapping_sub(2));
     // SAFETY: only looks at the term.
     match unsafe { enif_is_list(call.env, positions) } {
         0 => Ok(vec![field(positions)?]),
-        _ => list(call, positions)?.into_iter().map(field).collect(),
+        _ => list(call, positions).into_iter().map(field).collect(),
     }
 }
 
 /// Positions, or `{positions, unique}`.
 pub fn definition(call: &Call, term: RawTerm) -> Result<IndexDefinition, Fail> {
-    let (mut arity, mut elements) = (0, std::ptr::null());
-    // SAFETY: a true answer means that the variables are filled in.
-    if unsafe { enif_get_tuple(call.env, term, &mut arity, &mut elements) } == 0 || arity != 2 {
-        return Ok(IndexDefinition { fields: fields(call, term)?, unique: false });
-    }
-    // SAFETY: the tuple has two elements.
-    let [positions, unique] = [0, 1].map(|i| unsafe { *elements.add(i) });
-    Ok(IndexDefinition { fields: fields(call, positions)?, unique: unique == atoms::true_() })
+    let (positions, unique) = match elements(call, term) {
+        Ok(&[positions, unique]) => (positions, unique == atoms::true_()),
+        _ => (term, false),
+    };
+    Ok(IndexDefinition { fields: fields(call, positions)?, unique })
 }
 
 /// Can a table of this arity have the index? The key alone needs none.

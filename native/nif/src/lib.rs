@@ -3,6 +3,7 @@
 //! Every function of `Remnesia.Native` is here; what they take and answer is the NIF contract in `docs/design.md`.
 
 mod access;
+mod arguments;
 mod atoms;
 mod border;
 mod compiled;
@@ -10,6 +11,7 @@ mod disc;
 mod explain;
 mod index;
 mod keys;
+mod reason;
 mod report;
 mod schema;
 mod select;

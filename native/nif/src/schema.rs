@@ -1,8 +1,9 @@
 //! The database and its tables.
 
+use crate::arguments::{list, size};
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
 use crate::disc::{changed_now, disc_place};
-use crate::index::{definition as index_definition, fits as index_fits, list};
+use crate::index::{definition as index_definition, fits as index_fits};
 use crate::session::{fire, with_txn};
 use crate::term::{decode, word, Encoder, Env, RawTerm};
 use crate::{atoms, nif};
@@ -56,15 +57,6 @@ fn kind(term: RawTerm) -> Result<Kind, Fail> {
     kinds.into_iter().find(|(atom, _)| *atom == term).map(|(_, kind)| kind).ok_or(Fail::BadArg)
 }
 
-pub fn int(call: &Call, term: RawTerm) -> Result<usize, Fail> {
-    let mut i = 0;
-    // SAFETY: sets the integer when the term is one.
-    if unsafe { enif_get_int64(call.env, term, &mut i) } == 0 {
-        return Err(Fail::BadArg);
-    }
-    usize::try_from(i).map_err(|_| Fail::BadArg)
-}
-
 pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm) -> Result<(), Fail> {
     encoder.begin(call.limit());
     encoder.term(call.env, props)?;
@@ -75,8 +67,8 @@ pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm
 
 /// What the engine is to know of a table.
 pub fn definition(call: &Call, [type_, arity, record_name, index]: [RawTerm; 4]) -> Result<Definition, Fail> {
-    let arity = int(call, arity)?;
-    let indexes = list(call, index)?.into_iter().map(|index| index_definition(call, index)).collect::<Result<Vec<_>, _>>()?;
+    let arity = size(call, arity)?;
+    let indexes = list(call, index).into_iter().map(|index| index_definition(call, index)).collect::<Result<Vec<_>, _>>()?;
     // SAFETY: only looks at the term.
     let named = unsafe { enif_is_atom(call.env, record_name) } != 0;
     if !named || !(3..=65_535).contains(&arity) || !indexes.iter().all(|index| index_fits(index, arity)) {

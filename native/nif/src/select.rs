@@ -1,6 +1,7 @@
 //! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
 
 use crate::access::decode_key;
+use crate::arguments::size;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
 use crate::compiled::{self, Asks, Compiled};
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
@@ -415,16 +416,11 @@ pub fn best(spec: &Spec, table: &Table) -> Result<Plan, Fail> {
     Ok(paths[plan::cheapest(paths, table)].plan.clone())
 }
 
-/// A number of records.
-fn number(call: &Call, term: RawTerm) -> Result<usize, Fail> {
-    usize::try_from(call.get_int(term).ok_or(Fail::BadArg)?).map_err(|_| Fail::BadArg)
-}
-
 nif!(
     /// Work: a slice of half a millisecond.
     select,
     |call, [ctx, table, spec, kind, limit]| {
-        search(call, [*ctx, *table, *spec], call.kind(*kind)?, number(call, *limit)?, best, Want::Spec)
+        search(call, [*ctx, *table, *spec], call.kind(*kind)?, size(call, *limit)?, best, Want::Spec)
     }
 );
 
@@ -441,7 +437,7 @@ nif!(
             by.push(By { field, falling: position < 0 });
             rest = tail;
         }
-        let (limit, offset) = (number(call, *limit)?, number(call, *offset)?);
+        let (limit, offset) = (size(call, *limit)?, size(call, *offset)?);
         search_in_order(call, [*ctx, *table, *spec], call.kind(*kind)?, &by, limit, offset)
     }
 );

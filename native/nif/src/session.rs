@@ -1,6 +1,7 @@
 //! The transaction object of a process, and the messages that wake waiting processes.
 
 use crate::border::{Call, Fail, DB};
+use crate::reason::reason;
 use crate::select::Select;
 use crate::term::{Env, RawTerm};
 use crate::{atoms, disc};
@@ -318,7 +319,7 @@ pub fn fire_disc(waker: Waker, failed: &Option<StoreError>) {
     let call = disc::call_in(message.env);
     let answer = match failed {
         None => atoms::ok(),
-        Some(error) => call.tuple(&[atoms::error(), disc::reason(&call, error)]),
+        Some(error) => call.tuple(&[atoms::error(), reason(&call, error)]),
     };
     let term = call.tuple(&[message.reference, answer]);
     // SAFETY: a thread that is no scheduler's; the environment is ours and not used afterwards. A dead receiver is no error.

@@ -7,8 +7,6 @@ defmodule Remnesia.Engine.Local.Change do
   alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Storage}
   alias Remnesia.{Events, Native}
 
-  @storage [:ram_copies, :disc_copies, :disc_only_copies]
-
   # --- of the definition alone ---
 
   def access_mode(table, mode) do
@@ -196,7 +194,7 @@ defmodule Remnesia.Engine.Local.Change do
   def master_nodes(table, nodes) when is_list(nodes) do
     with true <- Native.running(),
          {:ok, cstruct} <- Definitions.fetch(table) do
-      case nodes -- Enum.flat_map(@storage, &Map.fetch!(cstruct, &1)) do
+      case nodes -- Cstruct.nodes(cstruct) do
         [] -> Definitions.put({:master_nodes, table}, nodes)
         others -> {:error, {:no_exists, table, others}}
       end

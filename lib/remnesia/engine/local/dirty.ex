@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Dirty do
   # Access without a transaction: one NIF call, no lock, committed data only. A dirty function stays dirty inside a
   # transaction. What goes wrong leaves as an exit, in the shapes Mnesia gives to each.
 
-  alias Remnesia.Engine.Local.{Disc, Index, Pattern, Scan, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Index, Pattern, Scan, Signal, Wait, Watch}
   alias Remnesia.Native
 
   # --- by key ---
@@ -150,7 +150,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   # The log has no room: wait for it, then do the call again.
   defp settle({:"$room", bytes}, operation, arguments, key, item) do
-    Disc.room(bytes)
+    Wait.room(bytes)
     settle(apply(Native, operation, arguments), operation, arguments, key, item)
   end
 
@@ -183,7 +183,7 @@ defmodule Remnesia.Engine.Local.Dirty do
   defp settle(value, _operation, _arguments, _key, _item), do: value
 
   defp durable(position, value, arguments, item) do
-    case Disc.wait(position) do
+    case Wait.durable(position) do
       :ok -> value
       {:"$error", reason} -> refuse(Enum.at(arguments, 1), item, reason)
     end

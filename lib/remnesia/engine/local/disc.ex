@@ -10,7 +10,7 @@ defmodule Remnesia.Engine.Local.Disc do
   use GenServer
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Directory}
+  alias Remnesia.Engine.Local.{Definitions, Directory, Wait}
   alias Remnesia.Events
   alias Remnesia.Native
   alias Remnesia.Transfer.{Import, MnesiaSource, SafeTerm}
@@ -209,16 +209,12 @@ defmodule Remnesia.Engine.Local.Disc do
   @doc "Changes definitions on disc, in one step, and waits until that is durable. Leaves by exit if it cannot be."
   @spec change!([tuple]) :: :ok | no_return
   def change!(changes) do
-    case Native.disc_change(changes) do
-      position when is_integer(position) ->
-        with {:"$error", reason} <- wait(position), do: exit({:aborted, reason})
-
-      {:"$room", bytes} ->
-        room(bytes)
-        change!(changes)
-
-      {:"$error", reason} ->
-        exit({:aborted, reason})
+    with position when is_integer(position) <-
+           Wait.with_room(fn -> Native.disc_change(changes) end),
+         :ok <- Wait.durable(position) do
+      :ok
+    else
+      {:"$error", reason} -> exit({:aborted, reason})
     end
   end
 
@@ -249,28 +245,11 @@ defmodule Remnesia.Engine.Local.Disc do
 
   # --- waiting ---
 
-  @doc "Waits until everything below a position of the log is on disc."
-  @spec wait(non_neg_integer) :: :ok | {:"$error", term}
-  def wait(position) do
-    ref = make_ref()
-
-    case Native.log_wait(position, ref) do
-      :queued ->
-        receive do
-          {^ref, :ok} -> :ok
-          {^ref, {:error, reason}} -> {:"$error", {:not_durable, reason}}
-        end
-
-      answer ->
-        answer
-    end
-  end
-
   @doc "Waits for the last commit of the transaction, if every commit is waited for."
   @spec wait_if_synchronous(reference) :: :ok | {:"$error", term}
   def wait_if_synchronous(txn) do
     with true <- sync?(), position when position != nil <- Native.txn_position(txn) do
-      wait(position)
+      Wait.durable(position)
     else
       _not_waited_for -> :ok
     end
@@ -280,24 +259,8 @@ defmodule Remnesia.Engine.Local.Disc do
   @spec wait_for_last(reference | :undefined) :: :ok | {:"$error", term}
   def wait_for_last(txn) do
     case is_reference(txn) and Native.txn_position(txn) do
-      position when is_integer(position) -> wait(position)
+      position when is_integer(position) -> Wait.durable(position)
       _changed_nothing -> sync()
-    end
-  end
-
-  @doc "Waits until the log may have room; the caller tries again then, and is told what is wrong."
-  @spec room(non_neg_integer) :: :ok
-  def room(bytes) do
-    ref = make_ref()
-
-    case Native.log_room(bytes, ref) do
-      :queued ->
-        receive do
-          {^ref, _answer} -> :ok
-        end
-
-      _answer ->
-        :ok
     end
   end
 
@@ -306,7 +269,7 @@ defmodule Remnesia.Engine.Local.Disc do
   def sync do
     case Native.log_tail() do
       nil -> :ok
-      position -> wait(position)
+      position -> Wait.durable(position)
     end
   end
 

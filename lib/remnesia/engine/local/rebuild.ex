@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
   # table's lock, and begin again when it is another table.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Watch}
+  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Wait, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -82,16 +82,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
     end
   end
 
-  defp write(table, record) do
-    case Native.shadow_write(table, record) do
-      {:"$room", bytes} ->
-        Disc.room(bytes)
-        write(table, record)
-
-      answer ->
-        answer
-    end
-  end
+  defp write(table, record), do: Wait.with_room(fn -> Native.shadow_write(table, record) end)
 
   defp note(nil, _record, _changed), do: nil
   defp note(changes, record, changed), do: [{elem(record, 1), changed} | changes]

@@ -143,8 +143,8 @@ defmodule Remnesia.Engine.Local.Schema do
       copies = existing!(table, {:no_exists, {table, :cstruct}})
 
       cond do
-        node in nodes(copies) -> Signal.abort({:already_exists, table, node})
-        storage?(type) -> Signal.abort({:not_active, table, node})
+        node in Cstruct.nodes(copies) -> Signal.abort({:already_exists, table, node})
+        Cstruct.storage_type?(type) -> Signal.abort({:not_active, table, node})
         true -> Signal.abort({:badarg, table, type})
       end
     end)
@@ -180,7 +180,7 @@ defmodule Remnesia.Engine.Local.Schema do
           :ok
       end
 
-      copies = nodes(existing!(table, {:no_exists, table}))
+      copies = Cstruct.nodes(existing!(table, {:no_exists, table}))
 
       cond do
         to in copies -> Signal.abort({:already_exists, table, to})
@@ -198,10 +198,10 @@ defmodule Remnesia.Engine.Local.Schema do
         not is_atom(node) ->
           Signal.abort({:badarg, table, node})
 
-        not storage?(type) ->
+        not Cstruct.storage_type?(type) ->
           Signal.abort({:bad_type, {:storage_type, type}})
 
-        node not in nodes(copies) ->
+        node not in Cstruct.nodes(copies) ->
           Signal.abort({:badarg, table, :unknown})
 
         type == Cstruct.storage_type(copies, node) ->
@@ -346,8 +346,4 @@ defmodule Remnesia.Engine.Local.Schema do
       do: Signal.abort({:no_exists, table}),
       else: :ok
   end
-
-  defp nodes(cstruct), do: cstruct.ram_copies ++ cstruct.disc_copies ++ cstruct.disc_only_copies
-
-  defp storage?(type), do: type in [:ram_copies, :disc_copies, :disc_only_copies]
 end

@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Signal do
   # What the native side may answer in place of a value, and what to do then. All of it is off the hot path: an operation
   # calls the NIF itself and comes here only with an answer that is not its value.
 
-  alias Remnesia.Engine.Local.{Disc, Wait, Watch}
+  alias Remnesia.Engine.Local.{Wait, Watch}
   alias Remnesia.Native
 
   @doomed :"$remnesia_doomed"
@@ -28,12 +28,12 @@ defmodule Remnesia.Engine.Local.Signal do
   end
 
   def settle({:"$room", bytes}, operation, arguments) do
-    Disc.room(bytes)
+    Wait.room(bytes)
     settle(apply(Native, operation, arguments), operation, arguments)
   end
 
   def settle({:"$sync", position}, _operation, _arguments) do
-    with {:"$error", reason} <- Disc.wait(position), do: abort(reason)
+    with {:"$error", reason} <- Wait.durable(position), do: abort(reason)
   end
 
   def settle(:"$watched", operation, arguments), do: Watch.note(operation, arguments)

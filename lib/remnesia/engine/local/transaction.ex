@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Transaction do
   #     exit and went on, aborted, raised or threw: its outcome rests on reads that no longer hold;
   #   * the loop is tail recursive: a function that is rerun a million times leaves no stack.
 
-  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Activity, Signal, Wait, Watch}
   alias Remnesia.Native
 
   @key :"$remnesia_transaction"
@@ -126,12 +126,12 @@ defmodule Remnesia.Engine.Local.Transaction do
 
   defp settle_commit(:ok, _txn), do: :ok
   defp settle_commit(:"$watched", txn), do: Watch.commit(txn)
-  defp settle_commit({:"$sync", position}, _txn), do: Disc.wait(position)
+  defp settle_commit({:"$sync", position}, _txn), do: Wait.durable(position)
   defp settle_commit(:"$restart", _txn), do: :restart
   defp settle_commit({:"$error", _reason} = error, _txn), do: error
 
   defp settle_commit({:"$room", bytes}, txn) do
-    Disc.room(bytes)
+    Wait.room(bytes)
     settle_commit(Native.txn_commit(txn), txn)
   end
 

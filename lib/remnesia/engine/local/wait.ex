@@ -47,4 +47,50 @@ defmodule Remnesia.Engine.Local.Wait do
         :ok
     end
   end
+
+  @doc "Waits until everything below a position of the log is on disc."
+  @spec durable(non_neg_integer) :: :ok | {:"$error", term}
+  def durable(position) do
+    ref = make_ref()
+
+    case Native.log_wait(position, ref) do
+      :queued ->
+        receive do
+          {^ref, :ok} -> :ok
+          {^ref, {:error, reason}} -> {:"$error", {:not_durable, reason}}
+        end
+
+      answer ->
+        answer
+    end
+  end
+
+  @doc "Waits until the log may have room; the caller tries again then, and is told what is wrong."
+  @spec room(non_neg_integer) :: :ok
+  def room(bytes) do
+    ref = make_ref()
+
+    case Native.log_room(bytes, ref) do
+      :queued ->
+        receive do
+          {^ref, _answer} -> :ok
+        end
+
+      _answer ->
+        :ok
+    end
+  end
+
+  @doc "Calls the function until the log has room for what it does."
+  @spec with_room((() -> answer)) :: answer when answer: term
+  def with_room(fun) do
+    case fun.() do
+      {:"$room", bytes} ->
+        room(bytes)
+        with_room(fun)
+
+      answer ->
+        answer
+    end
+  end
 end

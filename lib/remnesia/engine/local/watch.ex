@@ -10,7 +10,7 @@ defmodule Remnesia.Engine.Local.Watch do
   #
   # A note is `{level, operation}`; the level is the nesting depth, so that an inner transaction that fails takes its own with it.
 
-  alias Remnesia.Engine.Local.{Activity, Dirty, Disc}
+  alias Remnesia.Engine.Local.{Activity, Dirty, Disc, Wait}
   alias Remnesia.{Events, Native}
 
   @key :"$remnesia_changes"
@@ -70,23 +70,13 @@ defmodule Remnesia.Engine.Local.Watch do
     changes = take(txn)
     messages = changes |> resulting() |> Enum.flat_map(&messages(&1, id))
 
-    with changed? when is_boolean(changed?) <- publish(txn) do
+    with changed? when is_boolean(changed?) <-
+           Wait.with_room(fn -> Native.txn_publish(txn) end) do
       Events.deliver(messages)
       if changed? or changes != [], do: Events.complete(id)
       # Nothing of it is left but its locks.
       Native.txn_end(txn)
       Disc.wait_if_synchronous(txn)
-    end
-  end
-
-  defp publish(txn) do
-    case Native.txn_publish(txn) do
-      {:"$room", bytes} ->
-        Disc.room(bytes)
-        publish(txn)
-
-      answer ->
-        answer
     end
   end
 

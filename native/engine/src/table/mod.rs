@@ -52,6 +52,9 @@ pub struct Definition {
     pub indexes: Vec<IndexDefinition>,
 }
 
+/// Where a table is on disc: its number there, and whether its rows are there too. None: it is in memory alone.
+pub type Place = Option<(u32, bool)>;
+
 pub struct Table {
     /// Never used again.
     pub id: u64,
@@ -86,14 +89,10 @@ impl Table {
         (self.disc.load(Ordering::Acquire) & !LOGGED).checked_sub(1).map(|number| number as u32)
     }
 
-    /// Where it is on disc from now on: its number, and whether its rows are there. Nobody writes to it meanwhile.
-    pub fn set_place(&self, place: Option<(u32, bool)>) {
+    /// Where it is on disc from now on. Nobody writes to it meanwhile.
+    pub fn set_place(&self, place: Place) {
         let disc = place.map_or(0, |(number, rows)| (u64::from(number) + 1) | if rows { LOGGED } else { 0 });
         self.disc.store(disc, Ordering::Release);
-    }
-
-    pub fn set_number(&self, number: u32, rows: bool) {
-        self.set_place(Some((number, rows)));
     }
 
     pub fn kind(&self) -> Kind {

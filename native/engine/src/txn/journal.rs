@@ -37,6 +37,11 @@ pub fn log_table(table: &Table) -> Option<LogTable> {
     table.logged().map(|number| LogTable { number, ordered: table.is_ordered() })
 }
 
+/// The same if only its definition may be there.
+pub fn place_in_log(table: &Table) -> Option<LogTable> {
+    table.number().map(|number| LogTable { number, ordered: table.is_ordered() })
+}
+
 /// Room for one operation beside its records.
 const OPERATION: u64 = 64;
 

@@ -5,6 +5,7 @@
 //! step is take locks, which are then held already.
 
 mod build;
+mod commit;
 mod gather;
 mod grow;
 mod held;
@@ -33,14 +34,12 @@ pub use scan::{Plan, Scan};
 pub use sorted::{By, Sorted};
 
 use crate::db::Db;
-use crate::table::{apply, index::Violation, key::hash, BagStep, Change, IndexId, Key, Nowhere, Sink, Step, Table};
+use crate::table::{index::Violation, key::hash, BagStep, Change, IndexId, Key, Table};
 use crate::term::Record;
 use held::Held;
-use journal::Journal;
 use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
 use overlay::{Overlay, Visible};
 use smallvec::SmallVec;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 /// Why an operation did not go through.
@@ -453,84 +452,6 @@ impl Txn {
     /// The write set, for scans that merge it in.
     pub fn overlay(&self) -> &Overlay {
         &self.overlay
-    }
-
-    /// Ends the innermost level. The outermost is applied to the tables: after this call it is there as a whole.
-    pub fn commit(&mut self, db: &Db) -> Result<(), Stop> {
-        self.ready()?;
-        if self.depth() > 1 {
-            self.overlay.merge_level();
-            return Ok(());
-        }
-        let mut applied = Ok(());
-        if !self.overlay.is_empty() {
-            self.prepare(db)?;
-            applied = self.apply(db)?;
-            self.keep_claims();
-        }
-        self.end(db);
-        applied
-    }
-
-    /// Does of an outermost commit what may fail or wait.
-    fn prepare(&mut self, db: &Db) -> Result<(), Stop> {
-        let bad = self.overlay.sets().iter().map(|(_, table, _)| self.held.open(*table));
-        let bad = bad.into_iter().find(|open| open.is_dropped() || open.table.is_damaged()).cloned();
-        if let Some(open) = bad {
-            let stop = if open.is_dropped() { Stop::NoTable } else { Stop::Damaged };
-            self.blamed = Some(open);
-            self.end(db);
-            return Err(stop);
-        }
-        self.lock_changed_values(db)?;
-        self.claim(db)
-    }
-
-    /// Applies the write set. Above [`STEP`] changes that is done in steps, and dirty writers wait for the end. An error means that
-    /// nothing was changed; one within that it is in memory and not on disc.
-    fn apply(&mut self, db: &Db) -> Result<Result<(), Stop>, Stop> {
-        let (held, sets) = (&self.held, self.overlay.sets());
-        let mut steps: SmallVec<[Step; 4]> = SmallVec::new();
-        let mut tables: SmallVec<[&OpenTable; 2]> = SmallVec::new();
-        for (_, table, set) in sets {
-            tables.push(held.open(*table));
-            if set.len() > 1 && held.open(*table).table.indexes.is_empty() {
-                // With an index they have been fetched for the locks.
-                set.changes().flatten().take(STEP).for_each(|(key, _)| held.open(*table).table.prefetch_rows(key));
-            }
-            let table = &held.open(*table).table;
-            steps.extend(set.changes_mut().map(|(key, change)| Step { table, key, change }));
-        }
-        let logged = tables.iter().any(|open| open.table.logged().is_some());
-        let store = if logged { Some(db.durable()?) } else { None };
-        let mut journal = store.as_ref().map(|store| Journal::of(store, &steps)).transpose()?;
-        if steps.len() <= STEP {
-            let Some(mut journal) = journal else {
-                apply(&mut steps, &mut Nowhere);
-                return Ok(Ok(()));
-            };
-            apply(&mut steps, &mut journal);
-            return Ok(journal.finish());
-        }
-        self.ctl.begin_commit();
-        tables.iter().for_each(|t| t.begin_commit());
-        // Those who wait for the end are woken also when it is a panic.
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let logged = match &mut journal {
-                Some(journal) => {
-                    journal.encode_rest(&steps)?;
-                    // The commit point. Nobody else changes these keys before they are changed here.
-                    journal.done();
-                    journal.finish()
-                }
-                None => Ok(()),
-            };
-            steps.chunks_mut(STEP).for_each(|step| apply(step, &mut Nowhere));
-            Ok(logged)
-        }));
-        tables.iter().for_each(|t| t.end_commit());
-        self.ctl.end_commit(&mut self.wakes);
-        applied.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Drops the innermost level; the outermost frees all locks.

@@ -77,7 +77,7 @@ pub(super) fn new_binary(env: Env, content: &[u8]) -> RawTerm {
 }
 
 /// Content of a binary; `None` for other terms.
-pub(super) fn binary<'a>(env: Env, term: RawTerm) -> Option<&'a [u8]> {
+pub fn binary<'a>(env: Env, term: RawTerm) -> Option<&'a [u8]> {
     let mut b = MaybeUninit::<ErlNifBinary>::uninit();
     // SAFETY: the term is alive for as long as the caller keeps the slice; a true answer means that `b` is filled in.
     unsafe {

@@ -19,7 +19,7 @@ mod revive;
 
 pub use decode::{decode, decode_record};
 pub use encode::{EncodeError, Encoder};
-pub use live::Transient;
+pub use live::{binary, Transient};
 
 use rustler::sys::{ErlNifEnv, ErlNifTerm};
 
