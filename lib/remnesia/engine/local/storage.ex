@@ -27,12 +27,16 @@ defmodule Remnesia.Engine.Local.Storage do
 
     # What was there is void: rows come anew, or go.
     Definitions.put({:dumped, cstruct.name}, false)
-    log(txn, cstruct.name, Disc.rows?(changed))
     {number, _rows} = Native.table_disc(cstruct.name)
 
-    if Disc.rows?(changed),
-      do: Disc.change!([Disc.definition(number, changed)]),
-      else: Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+    # The rows are on disc as long as the definition says so, also if it cannot be changed.
+    if Disc.rows?(changed) do
+      log(txn, cstruct.name, true)
+      Disc.change!([Disc.definition(number, changed)])
+    else
+      Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+      log(txn, cstruct.name, false)
+    end
 
     stored(changed, cstruct)
   end

@@ -4,6 +4,7 @@
 //! tables as one step, holding the latches of all their parts, taken in the order (table, part), then (table, index).
 
 pub mod change;
+mod fill;
 pub mod hash;
 pub mod index;
 pub mod key;
