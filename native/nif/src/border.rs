@@ -4,6 +4,7 @@ use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, R
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
 use remnesia_engine::term::Term;
+use remnesia_engine::table::{below::failure, Table};
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::*;
 use smallvec::SmallVec;
@@ -30,6 +31,8 @@ pub struct Call {
 pub enum Fail {
     /// Run again on a dirty scheduler.
     TooLong,
+    /// Run again where a wait for the disc disturbs nobody.
+    Disc,
     /// Run again: what it went by has changed meanwhile.
     Again,
     BadArg,
@@ -67,11 +70,15 @@ pub fn run<const N: usize>(
     // SAFETY: the VM gives as many terms as the arity that the function table says, which is N.
     let args: &[RawTerm; N] = unsafe { &*argv.cast() };
     // SAFETY: no argument, no effect.
-    let dirty = unsafe { enif_thread_type() } == ERL_NIF_THR_DIRTY_CPU_SCHEDULER;
+    let dirty = unsafe { enif_thread_type() } != ERL_NIF_THR_NORMAL_SCHEDULER;
     let call = Call { env, dirty };
     let failed = match catch_unwind(AssertUnwindSafe(|| body(&call, args))) {
-        Ok(Ok(term)) => return term,
-        Ok(Err(fail)) => fail,
+        Ok(done) => match (failure(), done) {
+            (None, Ok(term)) => return term,
+            (None, Err(fail)) => fail,
+            // It went on without what could not be read.
+            (Some(failure), _) => Fail::Reason(crate::reason::unreadable(&call, failure)),
+        },
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
@@ -83,6 +90,8 @@ pub fn run<const N: usize>(
         Fail::TooLong | Fail::Again => unsafe {
             enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_CPU_BOUND as c_int, this.1, argc, argv)
         },
+        // SAFETY: as above.
+        Fail::Disc => unsafe { enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_IO_BOUND as c_int, this.1, argc, argv) },
         // SAFETY: the answer of the call is given back at once.
         Fail::BadArg => unsafe { enif_make_badarg(env) },
         Fail::Reason(reason) => call.tuple(&[atoms::failed(), reason]),
@@ -126,6 +135,16 @@ impl Call {
     pub fn heavy(&self, is: bool) -> Result<(), Fail> {
         if is && !self.dirty {
             Err(Fail::TooLong)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Goes where it may wait for the disc, if a look at this table is likely to wait.
+    #[inline]
+    pub fn may_wait(&self, table: &Table) -> Result<(), Fail> {
+        if table.is_slow() && !self.dirty {
+            Err(Fail::Disc)
         } else {
             Ok(())
         }

@@ -23,6 +23,8 @@ const SLICE: Duration = Duration::from_micros(500);
 /// Keys visited under one latch: as many as take about the time, since long steps are faster and nothing is known of a spec's
 /// cost beforehand.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
+/// So many rows on disc are looked at where the caller is.
+const NEAR: usize = 256;
 const STEP_TIME: Duration = Duration::from_micros(50);
 
 /// A spec and what it takes to run it.
@@ -190,6 +192,13 @@ impl Select {
         }
     }
 
+    /// Rows on disc alone that are many, or were waited for lately.
+    fn may_wait(&self) -> bool {
+        let Some(disc) = self.scan.open.table.disc() else { return false };
+        let many = disc.records() > NEAR && (self.limit == 0 || self.limit > NEAR);
+        disc.is_slow() || (many && matches!(self.scan.plan, Plan::All | Plan::KeyRanges(_) | Plan::Gather(_)))
+    }
+
     fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
         match hit {
             Hit::Whole(record) => decode_record(call.env, record, record_name(&self.scan.open), terms),
@@ -216,6 +225,9 @@ impl Select {
         // What leads to nothing is not worth a look at the clock.
         if self.scan.is_done() && self.hits.is_empty() && !self.sorting && !matches!(self.want, Want::Count { .. }) {
             return Ok((atoms::done(), call.list(&[])));
+        }
+        if !call.dirty && !self.scan.is_done() && self.may_wait() {
+            return Err(Fail::Disc);
         }
         let begun = Instant::now();
         let mut answers = Vec::new();

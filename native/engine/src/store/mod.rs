@@ -24,6 +24,7 @@ pub mod lmdb;
 pub mod log;
 mod newest;
 mod ops;
+mod read;
 mod recovery;
 mod rekey;
 mod reserved;
@@ -32,6 +33,7 @@ pub use base::Base;
 pub use config::{Callback, Callbacks, Config, Metrics, Observer};
 pub use error::StoreError;
 pub use log::Wait;
+pub use read::{Held, Stored};
 pub use recovery::FORMAT;
 pub use reserved::{Committed, Reserved, Table};
 
