@@ -255,6 +255,50 @@ defmodule Remnesia.DiscOnlyTest do
     end
   end
 
+  test "what stock refuses" do
+    for type <- [:ordered_set, :duplicate_bag], do: create(type, type: type)
+    options = [attributes: [:k, :v, :w], type: :ordered_set, disc_only_copies: [node()]]
+    reason = {:bad_type, :refused, {:not_supported, :ordered_set, :disc_only_copies}}
+    assert :mnesia.create_table(:refused, options) == {:aborted, reason}
+    assert {:atomic, :ok} == Engine.create_table(:refused, options)
+    {:atomic, :ok} = Engine.delete_table(:refused)
+
+    # Without a schema on disc.
+    {:atomic, :ok} = Engine.delete_table(:ordered_set)
+    {:atomic, :ok} = Engine.delete_table(:duplicate_bag)
+    :ok = Remnesia.Schema.set_storage_type(node(), :ram_copies)
+    assert Engine.create_table(:refused, options) == {:aborted, reason}
+  end
+
+  test "progress of loading" do
+    tables = for i <- 1..6, do: :"large_#{i}"
+
+    for table <- tables do
+      create(table, index: [:v])
+
+      for chunk <- Enum.chunk_every(1..20_000, 1_000),
+          do:
+            {:atomic, :ok} =
+              Engine.transaction(fn ->
+                Enum.each(chunk, &Engine.write(table, {table, &1, &1, 1}, :write))
+              end)
+    end
+
+    :ok = Remnesia.stop()
+    :ok = Remnesia.start()
+    said = for _ <- 1..3, table <- tables, do: Engine.table_info(table, :load_progress)
+    :ok = Engine.wait_for_tables(tables, 30_000)
+    assert Enum.any?(said, &match?({:loading, n} when n in 0..20_000, &1))
+    assert Enum.all?(said, &(&1 == :complete or match?({:loading, _}, &1)))
+    for table <- tables, do: assert(Engine.table_info(table, :load_progress) == :complete)
+    {:atomic, :ok} = :mnesia.create_table(:of_stock, [])
+
+    assert catch_exit(:mnesia.table_info(:of_stock, :load_progress)) ==
+             {:aborted, {:no_exists, :of_stock, :load_progress}}
+
+    {:atomic, :ok} = :mnesia.delete_table(:of_stock)
+  end
+
   test "a transaction that another conversion interrupts begins again" do
     create(:t)
     me = self()

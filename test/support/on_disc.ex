@@ -12,9 +12,12 @@ defmodule Remnesia.OnDisc do
     was = Application.get_env(:remnesia, :dir)
     Application.stop(:remnesia)
     Application.put_env(:remnesia, :dir, dir)
+    # A flush begins a new segment, which is written in full.
+    Application.put_env(:remnesia, :segment_bytes, 256 * 1024)
 
     on_exit(fn ->
       Application.stop(:remnesia)
+      Application.delete_env(:remnesia, :segment_bytes)
 
       if was,
         do: Application.put_env(:remnesia, :dir, was),

@@ -136,6 +136,12 @@ impl Db {
         self.watched.store(watched, Ordering::Relaxed);
     }
 
+    /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
+    pub fn freeze(&self, open: &OpenTable) {
+        open.freeze();
+        open.table.let_writers_pass();
+    }
+
     /// Begins a table that is to take the place of one; a former attempt is dropped.
     pub fn create_shadow(&self, open: &OpenTable, definition: Definition, place: Place) {
         let shadow = self.make(&open.name, open.name_beside.clone(), definition, place);
@@ -260,6 +266,11 @@ impl Db {
     ) -> Result<(), Stop> {
         let mut stop = None;
         open.table.update(key, sink, |rows| {
+            // Who has frozen the table has had every latch since: this write comes before, or not at all.
+            if !open.is_plain() && open.is_frozen() {
+                stop = Some(Stop::Frozen);
+                return None;
+            }
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);

@@ -91,7 +91,7 @@ impl OpenTable {
     }
 
     /// It is being rebuilt by a transaction that holds it exclusively, so its rows had better stay as they are.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.set_mode(FROZEN, true);
     }
 
