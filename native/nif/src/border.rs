@@ -3,8 +3,8 @@
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
-use remnesia_engine::term::Term;
 use remnesia_engine::table::{below::failure, Table};
+use remnesia_engine::term::Term;
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::*;
 use smallvec::SmallVec;

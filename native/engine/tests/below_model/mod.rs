@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
 
 type All = BTreeMap<KeyBytes, Vec<Record>>;
 
@@ -23,6 +24,8 @@ struct Inner {
     /// What the next step of the flush brings, and up to where.
     coming: Mutex<Option<(All, u64, bool)>>,
     fails: AtomicBool,
+    /// Microseconds that each read takes.
+    waits: AtomicU64,
 }
 
 struct Stratum(Arc<Inner>, bool);
@@ -36,6 +39,11 @@ impl Model {
     /// From now on each read fails, or none.
     pub fn fail(&self, fails: bool) {
         self.0.fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// From now on each read takes so long.
+    pub fn wait(&self, time: Duration) {
+        self.0.waits.store(time.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// In turn: a layer is closed, what is in it comes to the disc, and it is dropped.
@@ -72,6 +80,7 @@ impl Below for Stratum {
         if self.0.fails.load(Ordering::Relaxed) {
             return Err("a page cannot be read".into());
         }
+        std::thread::sleep(Duration::from_micros(self.0.waits.load(Ordering::Relaxed)));
         Ok(self.0.all.lock().get(key).and_then(|rows| Rows::new(rows.clone())))
     }
 
