@@ -255,6 +255,79 @@ defmodule Remnesia.DiscOnlyTest do
     end
   end
 
+  test "records of any size" do
+    create(:r, type: :ordered_set, index: [:v])
+    large = :rand.bytes(3_000_000)
+    list = Enum.map(1..50_000, &{&1, :a, "text"})
+    for i <- 1..5, do: :ok = Engine.dirty_write(:r, {:r, i, large, list})
+    for i <- 6..300, do: :ok = Engine.dirty_write(:r, {:r, i, i, :small})
+    :ok = Native.disc_flush()
+    # What the layers keep until the next flush goes too.
+    :ok = Native.disc_flush()
+    assert Engine.dirty_read(:r, 3) == [{:r, 3, large, list}]
+
+    assert {:atomic, [{:r, 4, ^large, ^list}]} =
+             Engine.transaction(fn -> Engine.read(:r, 4, :read) end)
+
+    assert length(all(:r)) == 300
+
+    assert {:atomic, keys} =
+             Engine.transaction(fn ->
+               chunks(Engine.select(:r, [{{:r, :"$1", :_, :_}, [], [:"$1"]}], 2, :read))
+             end)
+
+    assert keys == Enum.to_list(1..300)
+    assert Engine.dirty_index_read(:r, large, :v) |> Enum.map(&elem(&1, 1)) == [1, 2, 3, 4, 5]
+    :ok = Engine.dirty_delete(:r, 1)
+    {:atomic, :ok} = Engine.transaction(fn -> Engine.write(:r, {:r, 2, 2, 2}, :write) end)
+    :ok = Engine.dirty_delete_object(:r, {:r, 3, large, list})
+    assert Engine.table_info(:r, :size) == 298
+    assert Native.table_check(:r) == :ok
+  end
+
+  test "a record that cannot be read", %{dir: dir} do
+    create(:u, index: [:v])
+    for i <- 1..200, do: :ok = Engine.dirty_write(:u, {:u, i, i, "needle-#{i}-"})
+    # Into its place, and out of memory.
+    for _ <- 1..3 do
+      :ok = Native.disc_flush()
+      :ok = Engine.dirty_write(:u, {:u, :other, 1, 1})
+    end
+
+    file = Path.join([dir, "remnesia", "data.mdb"])
+    {:ok, device} = :file.open(file, [:read, :write, :raw, :binary])
+    # All places where it ever was.
+    for {at, _} <- file |> File.read!() |> :binary.matches("needle-77-"),
+        do: :ok = :file.pwrite(device, at, "X")
+
+    damaged = fn reason -> assert {:unreadable, {:corrupt, _, _, _}} = reason end
+    assert {:aborted, reason} = Engine.transaction(fn -> Engine.read(:u, 77, :read) end)
+    damaged.(reason)
+    assert {:aborted, reason} = catch_exit(Engine.dirty_read(:u, 77))
+    damaged.(reason)
+    assert {:aborted, reason} = catch_exit(all(:u))
+    damaged.(reason)
+
+    assert {:aborted, reason} =
+             Engine.transaction(fn ->
+               for(i <- 70..80, do: Engine.write(:u, {:u, i, 0, 0}, :write))
+             end)
+
+    damaged.(reason)
+    assert {:aborted, _} = catch_exit(Engine.dirty_write(:u, {:u, 77, 0, 0}))
+    # Nothing of it was done, and the rest is there.
+    assert Engine.dirty_read(:u, 70) == [{:u, 70, 70, "needle-70-"}]
+    assert Engine.dirty_index_read(:u, 78, :v) == [{:u, 78, 78, "needle-78-"}]
+    assert Engine.table_info(:u, :size) == 201
+
+    for {at, _} <- file |> File.read!() |> :binary.matches("Xeedle-77-"),
+        do: :ok = :file.pwrite(device, at, "n")
+
+    :file.close(device)
+    assert Engine.dirty_read(:u, 77) == [{:u, 77, 77, "needle-77-"}]
+    assert Native.table_check(:u) == :ok
+  end
+
   test "what stock refuses" do
     for type <- [:ordered_set, :duplicate_bag], do: create(type, type: type)
     options = [attributes: [:k, :v, :w], type: :ordered_set, disc_only_copies: [node()]]

@@ -3,7 +3,10 @@
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
-use remnesia_engine::table::{below::failure, Table};
+use remnesia_engine::table::{
+    below::{failure, TooLong},
+    Table,
+};
 use remnesia_engine::term::Term;
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::*;
@@ -18,6 +21,15 @@ pub static DB: LazyLock<Db> = LazyLock::new(Db::default);
 
 /// Work on a normal scheduler, in bytes; about a fifth of a millisecond.
 pub const BUDGET: usize = 64 * 1024;
+
+/// Bytes that may be read from disc on this thread at once.
+pub fn patience() -> usize {
+    // SAFETY: no argument, no effect.
+    match unsafe { enif_thread_type() } {
+        ERL_NIF_THR_NORMAL_SCHEDULER => BUDGET,
+        _ => usize::MAX,
+    }
+}
 
 /// One call.
 #[derive(Clone, Copy)]
@@ -76,6 +88,7 @@ pub fn run<const N: usize>(
         Ok(done) => match (failure(), done) {
             (None, Ok(term)) => return term,
             (None, Err(fail)) => fail,
+            (Some(failure), _) if failure.is::<TooLong>() => Fail::Disc,
             // It went on without what could not be read.
             (Some(failure), _) => Fail::Reason(crate::reason::unreadable(&call, failure)),
         },

@@ -129,6 +129,8 @@ pub struct Select {
     whole: bool,
     /// Not all that were found have been given out in order.
     sorting: bool,
+    /// The first slice is over.
+    begun: bool,
 }
 
 impl Want {
@@ -167,7 +169,18 @@ impl Select {
     /// Fails if an index of the plan is gone.
     pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Result<Select, Fail> {
         let scan = Scan::new(open.clone(), plan).ok_or(Fail::Again)?;
-        Ok(Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false })
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step: 128,
+            limit,
+            left: limit,
+            skip: 0,
+            whole: false,
+            sorting: false,
+            begun: false,
+        })
     }
 
     /// In an order, from the answer after `skip` on, no more than `limit` of them if it is not 0.
@@ -178,7 +191,18 @@ impl Select {
         let scan = begin(open.clone(), course.plan).ok_or(Fail::Again)?;
         // What is looked at beyond the last answer is for nothing.
         let step = most.unwrap_or(128).clamp(*STEPS.start(), 128);
-        Ok(Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort })
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step,
+            limit,
+            left: limit,
+            skip,
+            whole: true,
+            sorting: course.sort,
+            begun: false,
+        })
     }
 
     /// All records of a table that has no pending writes are counted already.
@@ -195,6 +219,10 @@ impl Select {
     /// Rows on disc alone that are many, or were waited for lately.
     fn may_wait(&self) -> bool {
         let Some(disc) = self.scan.open.table.disc() else { return false };
+        // What fails here has to begin anew, which only the first slice can.
+        if self.begun {
+            return true;
+        }
         let many = disc.records() > NEAR && (self.limit == 0 || self.limit > NEAR);
         disc.is_slow() || (many && matches!(self.scan.plan, Plan::All | Plan::KeyRanges(_) | Plan::Gather(_)))
     }
@@ -292,6 +320,7 @@ pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: 
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
     }
+    select.begun = true;
     Ok(call.tuple(&[state, answers, new_select(call, select)]))
 }
 

@@ -1,7 +1,7 @@
 //! The rows of a table on disc alone, as the base store has them.
 
 use crate::store::{Store, StoreError, Stored, Table as LogTable};
-use crate::table::below::{Below, Failure};
+use crate::table::below::{limit, Below, Failure, TooLong};
 use crate::table::{KeyBytes, Rows};
 use crate::term::order::Beside;
 use crate::term::Record;
@@ -41,11 +41,17 @@ impl Below for Stratum {
     }
 
     fn rows(&self, key: &[u8]) -> Result<Option<Rows>, Failure> {
-        let mut found = None;
+        let (mut found, mut long) = (None, false);
         self.store()?.stored(self.table.number, key, &mut |stored| {
-            found = rows(&stored)?;
+            long = stored.size() > limit();
+            if !long {
+                found = rows(&stored)?;
+            }
             Ok(())
         })?;
+        if long {
+            return Err(Box::new(TooLong));
+        }
         Ok(found)
     }
 
@@ -56,8 +62,19 @@ impl Below for Stratum {
         with_rows: bool,
         f: &mut dyn FnMut(&[u8], Option<Rows>) -> bool,
     ) -> Result<(), Failure> {
-        let each = &mut |key: &[u8], stored: Stored| Ok(f(key, if with_rows { rows(&stored)? } else { None }));
-        Ok(self.store()?.scan_stored(self.table.number, from, backward, each)?)
+        let mut long = false;
+        let most = limit();
+        self.store()?.scan_stored(self.table.number, from, backward, &mut |key, stored| {
+            if !with_rows {
+                return Ok(f(key, None));
+            }
+            long = stored.size() > most;
+            Ok(!long && f(key, rows(&stored)?))
+        })?;
+        if long {
+            return Err(Box::new(TooLong));
+        }
+        Ok(())
     }
 
     fn count(&self, many: bool) -> Result<usize, Failure> {

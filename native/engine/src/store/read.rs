@@ -21,6 +21,11 @@ impl Stored<'_> {
         rows_from_disc(self.bytes, &self.store.inner.dictionary, f)
     }
 
+    /// Bytes on disc.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// How many they are; they are not looked at.
     pub fn count(&self) -> usize {
         match self.bytes.split_first() {

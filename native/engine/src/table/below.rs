@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::error::Error;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 
@@ -34,6 +35,31 @@ pub trait Below: Send + Sync {
     fn tail(&self) -> u64;
 }
 
+/// Rows so large that reading them here would hold others up: the host asks again where it does not.
+#[derive(Debug)]
+pub struct TooLong;
+
+impl std::fmt::Display for TooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too long to be read here")
+    }
+}
+
+impl Error for TooLong {}
+
+static LIMIT: OnceLock<fn() -> usize> = OnceLock::new();
+
+/// Installs what says how many bytes the present thread may read at once.
+pub fn install_limit(limit: fn() -> usize) {
+    // A library that is loaded again has it already.
+    let _ = LIMIT.set(limit);
+}
+
+/// Bytes that the present thread may read at once.
+pub fn limit() -> usize {
+    LIMIT.get().map_or(usize::MAX, |limit| limit())
+}
+
 /// Failures that nobody has asked for yet.
 static FAILED: AtomicUsize = AtomicUsize::new(0);
 
@@ -50,6 +76,12 @@ pub fn fail(failure: Failure) {
             FAILED.fetch_add(1, Ordering::Relaxed);
         }
     });
+}
+
+/// Has a read of this thread failed since it was asked last?
+#[inline]
+pub fn failed() -> bool {
+    FAILED.load(Ordering::Relaxed) != 0 && FAILURE.with_borrow(Option::is_some)
 }
 
 /// What a read of this thread has failed with since it was asked last.

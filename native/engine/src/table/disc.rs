@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const WAITED: Duration = Duration::from_micros(200);
 /// So many operations are done elsewhere after that.
 const ELSEWHERE: u32 = 64;
+/// Bytes of rows that are read at once.
+const BATCH: usize = 128 << 10;
 /// Keys looked at for a neighbour: first, and at most at once.
 const NEAR: usize = 4;
 const FAR: usize = 1024;
@@ -173,15 +175,16 @@ impl Disc {
             Bound::Included(end) => key > end,
             Bound::Excluded(end) => key >= end,
         };
-        let (mut base, mut cut) = (Part::new(), false);
+        let (mut base, mut cut, mut bytes) = (Part::new(), false, 0);
         if !above.hides {
             self.timed(|| {
                 self.below.scan(start, backward, rows, &mut |key, rows| {
                     if beyond(key) {
                         return false;
                     }
+                    bytes += rows.as_ref().map_or(0, Rows::memory);
                     base.push((KeyBytes::from_slice(key), rows));
-                    cut = base.len() == max;
+                    cut = base.len() == max || bytes > BATCH;
                     !cut
                 })
             })?;
