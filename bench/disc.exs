@@ -174,6 +174,48 @@ for {processes, count} <- [{1, 500}, {16, 4_000}, {64, 8_000}] do
   Disc.row("sync transaction, #{processes} processes; stock not durable", ours, stock)
 end
 
+# On disc alone: against DETS through stock.
+only = [attributes: [:id, :group, :name, :kind, :score], disc_only_copies: [node()]]
+{:atomic, :ok} = Engine.create_table(:only, only)
+{:atomic, :ok} = :mnesia.create_table(:only, only)
+only = fn i -> {:only, i, div(i, 10), "name #{i}", :plain, i * 0.5} end
+few = min(records, 100_000)
+
+only_load = fn write, transaction ->
+  for chunk <- Stream.chunk_every(1..few, 1_000),
+      do: transaction.(fn -> for(i <- chunk, do: write.(only.(i))) end)
+end
+
+ours =
+  Disc.per(few, 1, fn _ -> only_load.(&Engine.write(:only, &1, :write), &Engine.transaction/1) end)
+
+stock =
+  Disc.per(few, 1, fn _ ->
+    only_load.(&:mnesia.write(:only, &1, :write), &:mnesia.transaction/1)
+  end)
+
+Disc.row("disc_only_copies, each write of 1,000 in a transaction", ours, stock)
+:ok = Remnesia.Native.disc_flush()
+key = fn i -> rem(i * 7919, few) + 1 end
+n = 20_000
+
+# Reads from the file, as the flush has moved everything there.
+operations = [
+  {"dirty read, warm", fn m, i -> m.dirty_read(:only, key.(i)) end},
+  {"transaction with one read, warm",
+   fn m, i -> m.transaction(fn -> m.read(:only, key.(i)) end) end},
+  {"dirty write", fn m, i -> m.dirty_write(only.(key.(i))) end},
+  {"transaction with one write", fn m, i -> m.transaction(fn -> m.write(only.(key.(i))) end) end}
+]
+
+for {name, operation} <- operations do
+  [ours, stock] =
+    for m <- [:remnesia, :mnesia],
+        do: Disc.per(n, 5, fn n -> for(i <- 1..n, do: operation.(m, i)) end)
+
+  Disc.row("disc_only_copies, #{name}", ours, stock)
+end
+
 IO.puts("| 4 KB and fdatasync, by itself | #{round(raw / 1000)} us | | |")
 
 :ok = Remnesia.stop()

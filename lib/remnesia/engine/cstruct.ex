@@ -115,11 +115,6 @@ defmodule Remnesia.Engine.Cstruct do
     verify(is_atom(name), {:bad_type, name})
     verify(cstruct.type in @types, {:bad_type, name, {:type, cstruct.type}})
 
-    verify(
-      cstruct.type != :ordered_set or cstruct.disc_only_copies == [],
-      {:bad_type, name, {:not_supported, :ordered_set, :disc_only_copies}}
-    )
-
     verify(is_atom(cstruct.record_name), {:bad_type, name, {:record_name, cstruct.record_name}})
     attributes!(cstruct)
 
@@ -168,6 +163,13 @@ defmodule Remnesia.Engine.Cstruct do
   @spec check_replicas!(t, disc :: boolean) :: t | no_return
   def check_replicas!(%__MODULE__{name: name} = cstruct, disc?) do
     disc = cstruct.disc_copies ++ cstruct.disc_only_copies
+
+    # Mnesia's, who never can; here it is as for any other type.
+    verify(
+      disc? or cstruct.type != :ordered_set or cstruct.disc_only_copies == [],
+      {:bad_type, name, {:not_supported, :ordered_set, :disc_only_copies}}
+    )
+
     Enum.each(disc ++ cstruct.ram_copies, &verify(&1 == node(), {:not_active, name, &1}))
     verify(disc? or cstruct.disc_copies == [], {:bad_type, name, :disc_copies, node()})
     verify(disc? or cstruct.disc_only_copies == [], {:bad_type, name, :disc_only_copies, node()})

@@ -55,6 +55,12 @@ defmodule Remnesia.Transfer.Export do
     continuation |> Engine.select() |> records(table, put, number + length(records))
   end
 
+  # Mnesia has no ordered_set on disc alone.
+  defp storage(%{type: :ordered_set, disc_only_copies: [_ | _] = nodes} = cstruct),
+    do: %{cstruct | disc_copies: nodes, disc_only_copies: []}
+
+  defp storage(cstruct), do: cstruct
+
   # A schema on disc on this node.
   defp schema do
     cookie = {{System.os_time(), System.unique_integer(), 1}, node()}
@@ -72,7 +78,7 @@ defmodule Remnesia.Transfer.Export do
   end
 
   defp definition(table) do
-    cstruct = Engine.definition(table)
+    cstruct = table |> Engine.definition() |> storage()
     # Positions alone: indexes over several attributes are ours.
     Cstruct.to_list(%{
       cstruct

@@ -5,7 +5,7 @@ use remnesia_engine::db::Db;
 use remnesia_engine::store::file::Modes;
 use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Store};
-use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::table::{Definition, Kept, Kind};
 use remnesia_engine::term::atom::plain::intern;
 use remnesia_engine::term::{Record, Writer};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn load(c: &mut Criterion) {
                 let mut time = Duration::ZERO;
                 for _ in 0..rounds {
                     let definition = Definition { kind, arity: 6, record_name: intern("t"), indexes: vec![] };
-                    db.restore(b"t", definition, Some((table.number, true)));
+                    db.restore(b"t", definition, Some((table.number, Kept::InBoth)));
                     let begun = Instant::now();
                     db.load(b"t").expect("loads");
                     time += begun.elapsed();

@@ -2,12 +2,15 @@
 //!
 //! Operations outside transactions are here: each is atomic, takes no lock and sees committed rows only.
 
+mod below;
+
 use crate::reaper;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Table as LogTable};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Cursor, Definition, Key, Nowhere, Place, Sink, Table};
+use crate::table::below::failure;
+use crate::table::{BagStep, Change, Cursor, Definition, Kept, Key, Kind, Nowhere, Place, Sink, Table};
 use crate::term::{Attached, Record};
-use crate::txn::journal::{log_table, place_in_log, refuse, Journal};
+use crate::txn::journal::{log_table, place_in_log, refuse, unreadable, Journal};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
@@ -103,7 +106,15 @@ impl Db {
     }
 
     fn make(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) -> Arc<OpenTable> {
-        let table = Table::new(self.next_id.fetch_add(1, Ordering::Relaxed), definition);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let table = match place {
+            Some((number, Kept::OnDisc)) => {
+                let table = LogTable { number, ordered: definition.kind == Kind::OrderedSet };
+                let store = self.store().as_ref().map(Arc::downgrade).unwrap_or_default();
+                Table::on_disc(id, definition, Box::new(below::Stratum { store, table }))
+            }
+            _ => Table::new(id, definition),
+        };
         table.set_place(place);
         Arc::new(OpenTable::new(name.into(), beside, table))
     }
@@ -126,6 +137,12 @@ impl Db {
 
     pub fn set_watched(&self, watched: bool) {
         self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
+    pub fn freeze(&self, open: &OpenTable) {
+        open.freeze();
+        open.table.let_writers_pass();
     }
 
     /// Begins a table that is to take the place of one; a former attempt is dropped.
@@ -307,7 +324,15 @@ impl Db {
     /// Reads the rows of a table; it is there from then on. Takes as long as that takes.
     pub fn load(&self, name: &[u8]) -> Result<(), Stop> {
         let open = self.loading.read().get(name).cloned().ok_or(Stop::NoTable)?;
-        if let Some(number) = open.table.logged() {
+        if let (Some(number), Some(disc)) = (open.table.logged(), open.table.disc()) {
+            self.durable()?.settle(number).map_err(refuse)?;
+            disc.count(open.kind().is_bag()).map_err(unreadable)?;
+            let mut cursor = if open.table.indexes.is_empty() { Cursor::End } else { Cursor::Start };
+            while cursor != Cursor::End {
+                open.table.fill_indexes(&mut cursor, LOGGED_AT_ONCE);
+                failure().map_or(Ok(()), |failure| Err(unreadable(failure)))?;
+            }
+        } else if let Some(number) = open.table.logged() {
             let store = self.durable()?;
             open.table.expect(store.rows(number));
             let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_LOADERS));
@@ -344,8 +369,19 @@ impl Db {
             }
             commit.commit().not_durable.map_or(Ok(()), |error| Err(refuse(error)))?;
         }
-        open.table.set_place(Some((table.number, true)));
+        open.table.set_place(Some((table.number, Kept::InBoth)));
         Ok(())
+    }
+
+    /// The disc has everything below this position of the log: what is in memory of it for tables on disc alone can go.
+    pub fn flushed(&self, position: u64) {
+        let mut all = self.all();
+        all.extend(self.shadows.read().values().cloned());
+        for open in all {
+            if let Some(gone) = open.table.disc().and_then(|disc| disc.flushed(position)) {
+                reaper::drop_later(gone);
+            }
+        }
     }
 
     /// The large commit that is writing this key, told by its lock on the record or on the whole table.

@@ -5,7 +5,7 @@ mod store_common;
 use remnesia_engine::db::Db;
 use remnesia_engine::store::base::MemBase;
 use remnesia_engine::store::faulty::FaultyDir;
-use remnesia_engine::table::{Definition, Kind};
+use remnesia_engine::table::{Definition, Kept, Kind};
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, Txn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn writers_meet_a_table_on_its_way() {
             let db = Db::default();
             db.start();
             db.set_store(Some(store.clone()));
-            assert!(db.create(b"t", None, definition(kind), Some((table.number, false))));
+            assert!(db.create(b"t", None, definition(kind), Some((table.number, Kept::InMemory))));
             let open = db.open(b"t").expect("is there");
             (0..200).for_each(|key| write(&db, &open, key, 0));
             let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -74,11 +74,11 @@ fn writers_meet_a_table_on_its_way() {
                     txn.begin();
                     let held = txn.table(&db, b"t").expect("is there");
                     txn.lock_table(held, LockKind::Write).expect("nobody else locks");
-                    open.freeze();
+                    db.freeze(&open);
                     if step % 2 == 0 {
                         db.log_rows(&open).expect("logs");
                     } else {
-                        open.table.set_place(Some((table.number, false)));
+                        open.table.set_place(Some((table.number, Kept::InMemory)));
                     }
                     txn.abort(&db);
                 }
@@ -114,21 +114,21 @@ fn who_comes_late_is_sent_away() {
     };
     lock(&mut txn);
     write(&db, &open, 1, 1);
-    open.freeze();
+    db.freeze(&open);
     assert_eq!(db.write(&open, row(1, 2)), Err(Stop::Frozen));
     txn.abort(&db);
     write(&db, &open, 1, 3);
     // Held by one who did not freeze it.
-    open.freeze();
+    db.freeze(&open);
     lock(&mut txn);
-    open.freeze();
+    db.freeze(&open);
     txn.abort(&db);
     lock(&mut txn);
     write(&db, &open, 1, 4);
     txn.abort(&db);
     // Replaced by another.
     lock(&mut txn);
-    open.freeze();
+    db.freeze(&open);
     db.create_shadow(&open, definition(Kind::Set), None);
     db.write(&db.shadow(b"t").expect("begun"), row(1, 5)).expect("nobody else sees it");
     assert!(db.swap_in(&open));

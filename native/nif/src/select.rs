@@ -23,6 +23,8 @@ const SLICE: Duration = Duration::from_micros(500);
 /// Keys visited under one latch: as many as take about the time, since long steps are faster and nothing is known of a spec's
 /// cost beforehand.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
+/// So many rows on disc are looked at where the caller is.
+const NEAR: usize = 256;
 const STEP_TIME: Duration = Duration::from_micros(50);
 
 /// A spec and what it takes to run it.
@@ -127,6 +129,8 @@ pub struct Select {
     whole: bool,
     /// Not all that were found have been given out in order.
     sorting: bool,
+    /// The first slice is over.
+    begun: bool,
 }
 
 impl Want {
@@ -165,7 +169,18 @@ impl Select {
     /// Fails if an index of the plan is gone.
     pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Result<Select, Fail> {
         let scan = Scan::new(open.clone(), plan).ok_or(Fail::Again)?;
-        Ok(Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false })
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step: 128,
+            limit,
+            left: limit,
+            skip: 0,
+            whole: false,
+            sorting: false,
+            begun: false,
+        })
     }
 
     /// In an order, from the answer after `skip` on, no more than `limit` of them if it is not 0.
@@ -176,7 +191,18 @@ impl Select {
         let scan = begin(open.clone(), course.plan).ok_or(Fail::Again)?;
         // What is looked at beyond the last answer is for nothing.
         let step = most.unwrap_or(128).clamp(*STEPS.start(), 128);
-        Ok(Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort })
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step,
+            limit,
+            left: limit,
+            skip,
+            whole: true,
+            sorting: course.sort,
+            begun: false,
+        })
     }
 
     /// All records of a table that has no pending writes are counted already.
@@ -188,6 +214,17 @@ impl Select {
                 self.scan.finish();
             }
         }
+    }
+
+    /// Rows on disc alone that are many, or were waited for lately.
+    fn may_wait(&self) -> bool {
+        let Some(disc) = self.scan.open.table.disc() else { return false };
+        // What fails here has to begin anew, which only the first slice can.
+        if self.begun {
+            return true;
+        }
+        let many = disc.records() > NEAR && (self.limit == 0 || self.limit > NEAR);
+        disc.is_slow() || (many && matches!(self.scan.plan, Plan::All | Plan::KeyRanges(_) | Plan::Gather(_)))
     }
 
     fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
@@ -216,6 +253,9 @@ impl Select {
         // What leads to nothing is not worth a look at the clock.
         if self.scan.is_done() && self.hits.is_empty() && !self.sorting && !matches!(self.want, Want::Count { .. }) {
             return Ok((atoms::done(), call.list(&[])));
+        }
+        if !call.dirty && !self.scan.is_done() && self.may_wait() {
+            return Err(Fail::Disc);
         }
         let begun = Instant::now();
         let mut answers = Vec::new();
@@ -280,6 +320,7 @@ pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: 
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
     }
+    select.begun = true;
     Ok(call.tuple(&[state, answers, new_select(call, select)]))
 }
 

@@ -142,6 +142,14 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(cstruct, :load_reason),
     do: Definitions.get({:load_reason, cstruct.name}, {:dumper, :create_table})
 
+  # Ours: how far the table is that comes from disc.
+  defp table_item(%{name: name}, :load_progress) do
+    case List.keyfind(Native.tables_loading(), name, 0) do
+      {^name, records} -> {:loading, records}
+      nil -> :complete
+    end
+  end
+
   defp table_item(_cstruct, :load_by_force), do: false
   defp table_item(_cstruct, :checkpoints), do: []
 

@@ -34,7 +34,6 @@ defmodule Remnesia.Engine.Local.Schema do
       cstruct
       |> Cstruct.check!()
       |> Cstruct.check_replicas!(Disc.used?())
-      |> Storage.check!()
       |> create()
     end)
   end
@@ -52,7 +51,7 @@ defmodule Remnesia.Engine.Local.Schema do
            Cstruct.indexes(cstruct),
            cstruct,
            Disc.define(cstruct),
-           Disc.rows?(cstruct)
+           Disc.rows(cstruct)
          ) do
       :ok ->
         Definitions.remember(cstruct)
@@ -213,7 +212,7 @@ defmodule Remnesia.Engine.Local.Schema do
         table == :schema ->
           Storage.schema(copies, type)
 
-        type == :disc_only_copies and copies.type == :ordered_set ->
+        not Disc.used?() and type == :disc_only_copies and copies.type == :ordered_set ->
           Signal.abort({:bad_type, table, {:not_supported, :ordered_set, type}})
 
         not Disc.used?() ->

@@ -25,6 +25,7 @@ mod load;
 pub mod log;
 mod newest;
 mod ops;
+mod read;
 mod recovery;
 mod rekey;
 mod reserved;
@@ -34,6 +35,7 @@ pub use config::{Callback, Callbacks, Config, Metrics, Observer};
 pub use error::StoreError;
 pub use load::Loaded;
 pub use log::Wait;
+pub use read::{Held, Stored};
 pub use recovery::FORMAT;
 pub use reserved::{Committed, Reserved, Table};
 

@@ -4,8 +4,10 @@
 
 pub(super) mod range;
 
+use super::disc::Disc;
 use super::hash::{Shard, FILL};
 use super::key::{Key, KeyBytes};
+use super::layers::Layers;
 use super::rows::Rows;
 use crate::sync::{RwLock, RwLockWriteGuard};
 use crate::term::Record;
@@ -31,6 +33,8 @@ pub struct Part<T> {
 pub enum Store {
     Hash(Box<[CachePadded<Part<Shard>>; SHARDS]>),
     Ordered(Part<Tree>),
+    /// Rows on disc alone, of any kind of table.
+    Disc(Box<Disc>),
 }
 
 /// Place of a paused scan.
@@ -53,6 +57,7 @@ pub struct AbsentKey;
 pub enum Latched<'a> {
     Hash(&'a Part<Shard>, RwLockWriteGuard<'a, Shard>),
     Ordered(&'a Part<Tree>, RwLockWriteGuard<'a, Tree>),
+    Disc(&'a Disc, RwLockWriteGuard<'a, Layers>),
 }
 
 /// Rows fetched ahead of the visitor.
@@ -72,14 +77,14 @@ impl Store {
     pub fn part(&self, key: &Key) -> usize {
         match self {
             Store::Hash(_) => (key.hash >> 58) as usize,
-            Store::Ordered(_) => 0,
+            Store::Ordered(_) | Store::Disc(_) => 0,
         }
     }
 
     pub fn parts(&self) -> usize {
         match self {
             Store::Hash(_) => SHARDS,
-            Store::Ordered(_) => 1,
+            Store::Ordered(_) | Store::Disc(_) => 1,
         }
     }
 
@@ -88,6 +93,7 @@ impl Store {
         match self {
             Store::Hash(parts) => Latched::Hash(&parts[part], parts[part].inner.write()),
             Store::Ordered(tree) => Latched::Ordered(tree, tree.inner.write()),
+            Store::Disc(disc) => Latched::Disc(disc, disc.latch()),
         }
     }
 
@@ -100,6 +106,7 @@ impl Store {
                 f(shard.get(key).map_or(&[], Rows::as_slice))
             }
             Store::Ordered(tree) => f(tree.inner.read().get(&key.bytes).map_or(&[], Rows::as_slice)),
+            Store::Disc(disc) => disc.look(&key.bytes, f),
         }
     }
 
@@ -136,15 +143,17 @@ impl Store {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.records.load(Ordering::Relaxed)).sum(),
             Store::Ordered(tree) => tree.records.load(Ordering::Relaxed),
+            Store::Disc(disc) => disc.records(),
         }
     }
 
-    /// Bytes of rows and structure.
+    /// Bytes of rows and structure, on disc if they are there alone.
     pub fn memory(&self) -> usize {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.bytes.load(Ordering::Relaxed) + p.inner.read().memory()).sum(),
             // Key and row pointer, nodes two thirds full.
             Store::Ordered(tree) => tree.bytes.load(Ordering::Relaxed) + tree.inner.read().len() * 48,
+            Store::Disc(disc) => disc.below().bytes(),
         }
     }
 
@@ -192,11 +201,20 @@ impl Store {
                     _ => Cursor::End,
                 };
             }
+            Store::Disc(disc) => disc.scan(cursor, max, false, f),
         }
     }
 
-    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key.
-    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
+    /// The same, and no writer comes between the look at a key and its visit.
+    pub fn scan_latched(&self, cursor: &mut Cursor, max: usize, f: impl FnMut(&[Record])) {
+        match self {
+            Store::Disc(disc) => disc.scan(cursor, max, true, f),
+            _ => self.scan(cursor, max, f),
+        }
+    }
+
+    /// The key's neighbour in scan order; `None` at the end. A table that is not ordered knows no place of an absent key, and goes forward only.
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool, ordered: bool) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
                 let first = match key {
@@ -228,13 +246,17 @@ impl Store {
                 };
                 Ok(hit.map(|(_, rows)| rows.first().clone()))
             }
+            Store::Disc(disc) => disc.neighbour(key.map(|key| &key.bytes[..]), backward, ordered),
         }
     }
 
     /// The last row whose ordered key is below `bytes`; hash tables have no order.
     pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
-        let Store::Ordered(tree) = self else { return None };
-        let tree = tree.inner.read();
+        let tree = match self {
+            Store::Ordered(tree) => tree.inner.read(),
+            Store::Disc(disc) => return disc.last_below(bytes),
+            Store::Hash(_) => return None,
+        };
         let below = (Bound::Unbounded, Bound::Excluded(KeyBytes::from_slice(bytes)));
         tree.range(below).next_back().map(|(_, rows)| rows.first().clone())
     }
@@ -285,6 +307,7 @@ impl Store {
                 agree("records", records, &part.records)?;
                 agree("bytes", bytes, &part.bytes)
             }
+            Store::Disc(disc) => disc.check(|_, rows| each(rows)),
         }
     }
 }
@@ -323,6 +346,7 @@ impl Latched<'_> {
                 }
                 (&part.records, &part.bytes)
             }
+            Latched::Disc(disc, layers) => return disc.update(layers, &key.bytes, counted),
         };
         // Written under the latch only, so plain loads and stores are enough.
         records.store(records.load(Ordering::Relaxed) + put.0 - out.0, Ordering::Relaxed);
@@ -342,6 +366,7 @@ impl Latched<'_> {
                 part.bytes.store(0, Ordering::Relaxed);
                 Box::new(std::mem::take(&mut **tree))
             }
+            Latched::Disc(disc, layers) => disc.clear(layers),
         }
     }
 }

@@ -94,7 +94,7 @@ impl OpenTable {
     }
 
     /// It is being rebuilt by the transaction that holds it exclusively, so its rows stay as they are.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         let mut by = self.frozen_by.lock();
         *by = self.lock.exclusive_holder().map_or(0, TxnCtl::age);
         self.set_mode(FROZEN, true);

@@ -236,6 +236,10 @@ fn single(program: &Program, table: &Table, indexes: &[Arc<Index>], alternatives
 }
 
 fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Path> {
+    // What is of this node has another name on disc than in ranges.
+    if table.is_ordered() && table.disc().is_some() && program.of_this_node() {
+        return None;
+    }
     let points = bounds.iter().all(|interval| interval.value().is_some());
     let (way, plan) = if table.is_ordered() && points {
         let keys = bounds.iter().map(|interval| Key::of(interval.range.low.as_slice().into()));
@@ -244,7 +248,8 @@ fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Pat
         (Way::KeyRanges, Plan::KeyRanges(ranges(&bounds).into()))
     } else {
         let flat = program.keys(&bounds)?;
-        let mut keys: Vec<Key> = flat.iter().map(|flat| Key::exact(flat, may_hold_zero(flat))).collect();
+        let beside = program.attached().map(|a| &**a);
+        let mut keys: Vec<Key> = flat.iter().map(|flat| table.key(flat, may_hold_zero(flat), beside)).collect();
         if keys.len() > 1 {
             keys.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
             keys.dedup();

@@ -24,10 +24,13 @@ defmodule Oracle.Door.Run do
           door_ordered: [type: :ordered_set, index: [:a], record_name: :other],
           door_bag: [type: :bag, index: [:a]]
         ],
-        do: {:atomic, :ok} = side.create_table(table, options ++ @options)
+        do: {:atomic, :ok} = side.create_table(table, options ++ storage(side) ++ @options)
 
-    {:atomic, :ok} = side.create_table(:door_counter, [])
+    {:atomic, :ok} = side.create_table(:door_counter, storage(side))
   end
+
+  defp storage(:remnesia), do: [{Process.get(:storage, :ram_copies), [node()]}]
+  defp storage(:mnesia), do: []
 
   def delete(side) do
     for table <- Program.all_tables() do
@@ -47,6 +50,7 @@ defmodule Oracle.Door.Run do
 
     answers =
       for step <- program do
+        if side == :remnesia, do: Remnesia.OnDisc.flush_sometimes()
         answer = answer(side, step)
         {answer, events(step)}
       end
