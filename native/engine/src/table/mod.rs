@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod hash;
+pub mod images;
 pub mod index;
 pub mod key;
 mod range;
@@ -14,6 +15,7 @@ pub mod store;
 mod walk;
 
 pub use change::{BagStep, Change};
+pub use images::Images;
 pub use index::{IndexDefinition, IndexId};
 pub use key::{Key, KeyBytes};
 pub use rows::Rows;
@@ -22,6 +24,7 @@ pub use store::{AbsentKey, Cursor, Store};
 
 use crate::term::order::Beside;
 use crate::term::Record;
+use images::Kept;
 use index::{Deltas, Index, Indexes};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,6 +68,8 @@ pub struct Table {
     damaged: AtomicBool,
     /// Its number on disc plus one, and whether its rows are there too; 0 for a table that is in memory alone.
     disc: AtomicU64,
+    /// What was there before, for those who still read that.
+    images: Kept,
 }
 
 /// Of [`Table::disc`]: the rows are on disc.
@@ -74,7 +79,7 @@ impl Table {
     pub fn new(id: u64, definition: Definition) -> Table {
         let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
         let indexes = Indexes::new(&definition.indexes);
-        Table { id, definition, store, indexes, damaged: AtomicBool::new(false), disc: AtomicU64::new(0) }
+        Table { id, definition, store, indexes, damaged: AtomicBool::new(false), disc: AtomicU64::new(0), images: Kept::default() }
     }
 
     /// The number under which its rows are on disc, if they are.
@@ -190,7 +195,10 @@ impl Table {
     /// Empties the table; the rows come back for a thread that has the time to drop them.
     pub fn clear(&self, sink: &mut impl Sink) -> Vec<Box<dyn Send>> {
         let _damage = Damage(self);
-        let mut latches: Vec<_> = (0..self.store.parts()).map(|p| self.store.latch(p)).collect();
+        let mut latches = self.latch_all();
+        if self.images.any() {
+            self.images.take(&mut latches);
+        }
         let mut garbage: Vec<Box<dyn Send>> = latches.iter_mut().map(Latched::take).collect();
         for index in self.indexes.load().iter() {
             garbage.push(Box::new(index.take()));
@@ -234,6 +242,9 @@ impl Table {
         let kind = self.kind();
         latched.update(key, |before| {
             let Some(change) = decide(slice(&before)) else { return before };
+            if self.images.any() {
+                self.images.keep(self.store.part(key), key, self.is_ordered(), &before);
+            }
             if S::TOLD {
                 let old = before.clone();
                 let after = change.apply(kind, before);
