@@ -78,8 +78,17 @@ defmodule Remnesia.Engine.Local.Refill do
 
     case Definitions.fetch(cstruct.name) do
       {:ok, before} ->
-        lock(cstruct.name, txn)
-        shadow(cstruct, before, txn, false)
+        # A read-only table cannot be locked to be changed.
+        Native.table_access(cstruct.name, :read_write)
+
+        try do
+          lock(cstruct.name, txn)
+          shadow(cstruct, before, txn, false)
+        catch
+          kind, reason ->
+            Native.table_access(cstruct.name, before.access_mode)
+            :erlang.raise(kind, reason, __STACKTRACE__)
+        end
 
       :error ->
         create(cstruct)
@@ -223,7 +232,11 @@ defmodule Remnesia.Engine.Local.Refill do
   defp abandon(%{how: :shadow, name: name, number: number} = table, txn) do
     Native.shadow_drop(name)
     if number, do: drop(number)
-    if table.new?, do: Native.table_delete(txn, name)
+
+    if table.new?,
+      do: Native.table_delete(txn, name),
+      else: Native.table_access(name, table.before.access_mode)
+
     :ok
   end
 
