@@ -84,6 +84,7 @@ defmodule Remnesia.Native do
   def table_check(_name), do: stub()
 
   def disc_open(_directory, _settings, _sync), do: stub()
+  def disc_check(_directory), do: stub()
   def disc_close(_directory), do: stub()
   def disc_number(_ordered), do: stub()
   def disc_change(_changes), do: stub()

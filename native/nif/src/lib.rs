@@ -40,10 +40,11 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<92> = Functions([
+static FUNCTIONS: Functions<93> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
+    nif(c"disc_check", 1, disc::disc_check),
     nif(c"disc_close", 1, disc::disc_close),
     nif(c"disc_number", 1, disc::disc_number),
     nif(c"disc_change", 1, disc::disc_change),

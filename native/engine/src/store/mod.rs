@@ -27,6 +27,7 @@ mod ops;
 mod recovery;
 mod rekey;
 mod reserved;
+pub mod verify;
 
 pub use base::Base;
 pub use config::{Callback, Callbacks, Config, Metrics, Observer};

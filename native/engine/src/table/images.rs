@@ -97,7 +97,9 @@ impl Table {
     pub fn look_back(&self, images: &Images, key: &Key) -> Vec<Record> {
         let (part, place) = (self.store.part(key), place(key, self.is_ordered()));
         let live = self.store.look(key, |rows| images.base.get().is_none().then(|| images.rows(part, &place, rows)));
-        live.unwrap_or_else(|| images.base.get().map_or_else(Vec::new, |base| base.look(key, |rows| images.rows(part, &place, rows))))
+        live.unwrap_or_else(|| {
+            images.base.get().map_or_else(Vec::new, |base| base.look(key, |rows| images.rows(part, &place, rows)))
+        })
     }
 
     /// Visits some keys as they were, from the cursor on.

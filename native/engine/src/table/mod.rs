@@ -79,7 +79,15 @@ impl Table {
     pub fn new(id: u64, definition: Definition) -> Table {
         let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
         let indexes = Indexes::new(&definition.indexes);
-        Table { id, definition, store, indexes, damaged: AtomicBool::new(false), disc: AtomicU64::new(0), images: Kept::default() }
+        Table {
+            id,
+            definition,
+            store,
+            indexes,
+            damaged: AtomicBool::new(false),
+            disc: AtomicU64::new(0),
+            images: Kept::default(),
+        }
     }
 
     /// The number under which its rows are on disc, if they are.
