@@ -468,4 +468,175 @@ defmodule Remnesia.Mnesia.BackupTest do
       assert ours == stock
     end
   end
+
+  # --- differences, each on both sides ---
+
+  test "a damaged backup", %{path: file, directory: directory} do
+    for side <- @sides, do: create(side)
+    for n <- 1..3000, side <- @sides, do: side.dirty_write({:bup_set, n, n, {n, :text}})
+    backup(:mnesia, file, [:bup_set])
+    good = File.read!(file)
+    bad = to_charlist(Path.join(directory, "bad"))
+    before = contents(:remnesia)
+
+    # Cut off in the midst of an item, and something behind its end.
+    for bytes <- [binary_part(good, 0, byte_size(good) - 7), good <> <<0, 0, 0, 1>>] do
+      File.write!(bad, bytes)
+
+      assert {:aborted, {~c"Possibly truncated", {:corrupt_log_file, ^bad}}} =
+               :remnesia.restore(bad, [])
+
+      assert contents(:remnesia) == before
+    end
+
+    # Stock takes what it can.
+    assert {:atomic, [:bup_set]} = :mnesia.restore(bad, [])
+    assert :mnesia.table_info(:bup_set, :size) == 3000
+
+    # Bits, anywhere: refused, or what a backup may say; never half of it.
+    for _ <- 1..150 do
+      at = :rand.uniform(byte_size(good)) - 1
+      <<head::binary-size(at), byte, rest::binary>> = good
+      File.write!(bad, [head, Bitwise.bxor(byte, Bitwise.bsl(1, :rand.uniform(8) - 1)), rest])
+
+      case :remnesia.restore(bad, []) do
+        {:aborted, _reason} -> assert contents(:remnesia) == before
+        {:atomic, _tables} -> {:atomic, _} = :remnesia.restore(file, [])
+      end
+
+      assert contents(:remnesia) == before
+    end
+  end
+
+  test "a record that does not fit" do
+    for side <- @sides do
+      create(side)
+      side.dirty_write({:bup_bag, 1, :there})
+    end
+
+    {:ok, name, _} = :mnesia.activate_checkpoint(max: [:bup_bag], ram_overrides_dump: true)
+    :ok = :mnesia.backup_checkpoint(name, :wrong, MemoryBackup)
+    :mnesia.deactivate_checkpoint(name)
+    MemoryBackup.put(:wrong, MemoryBackup.items(:wrong) ++ [{:bup_bag, 1, 2, 3, 4}])
+    assert {:atomic, _} = :mnesia.restore(:wrong, module: MemoryBackup)
+    assert {:bup_bag, 1, 2, 3, 4} in :mnesia.dirty_read(:bup_bag, 1)
+
+    assert :remnesia.restore(:wrong, module: MemoryBackup) ==
+             {:aborted, {:bad_type, {:bup_bag, 1, 2, 3, 4}}}
+
+    assert :remnesia.dirty_read(:bup_bag, 1) == [{:bup_bag, 1, :there}]
+  end
+
+  test "a table of another node" do
+    definition = [
+      name: :bup_set,
+      ram_copies: [:other@host],
+      attributes: [:k, :a, :b],
+      cookie: {{1, 2, 3}, :other@host}
+    ]
+
+    header = {:log_header, :backup_log, ~c"1.2", ~c"4.21", :other@host, {1, 2, 3}}
+    MemoryBackup.put(:other, [header, {:schema, :bup_set, definition}, {:bup_set, 1, 2, 3}])
+    options = [module: MemoryBackup, default_op: :recreate_tables]
+    assert {:atomic, [:bup_set]} = :remnesia.restore(:other, options)
+    assert :remnesia.table_info(:bup_set, :ram_copies) == [node()]
+    assert :remnesia.dirty_read(:bup_set, 1) == [{:bup_set, 1, 2, 3}]
+
+    case :mnesia.restore(:other, options) do
+      {:atomic, [:bup_set]} -> refute node() in :mnesia.table_info(:bup_set, :ram_copies)
+      {:aborted, _reason} -> :ok
+    end
+  end
+
+  test "an incremental backup" do
+    for side <- @sides do
+      create(side)
+      for n <- 1..10, do: side.dirty_write({:bup_set, n, n, :old})
+      options = [max: [:bup_set], ram_overrides_dump: true]
+      {:ok, :first, _} = side.activate_checkpoint([name: :first] ++ options)
+      side.dirty_write({:bup_set, 1, 1, :new})
+      side.dirty_delete({:bup_set, 2})
+      {:ok, :second, _} = side.activate_checkpoint([name: :second] ++ options)
+      arguments = [module: MemoryBackup, incremental: :first]
+      :ok = side.backup_checkpoint(:second, {:incremental, side}, arguments)
+      for name <- [:first, :second], do: :ok = side.deactivate_checkpoint(name)
+    end
+
+    rows = fn side ->
+      for item <- MemoryBackup.items({:incremental, side}), elem(item, 0) == :bup_set, do: item
+    end
+
+    assert {:bup_set, 1, 1, :new} in rows.(:mnesia)
+    assert {:bup_set, 5, 5, :old} not in rows.(:mnesia)
+    assert Enum.sort(rows.(:remnesia)) == contents(:remnesia, :bup_set)
+  end
+
+  test "indexes of our own" do
+    {:atomic, :ok} =
+      :remnesia.create_table(:bup_set,
+        attributes: [:k, :a, :b],
+        index: [:a, [:a, :b]],
+        unique: [:b]
+      )
+
+    :ok = :remnesia.backup(:own, MemoryBackup)
+    {:schema, :bup_set, list} = List.keyfind(MemoryBackup.items(:own), :bup_set, 1)
+    assert list[:index] == [{3, :ordered}, {4, :ordered}]
+    refute Keyword.has_key?(list, :unique)
+
+    # Stock takes it.
+    assert {:atomic, [:bup_set]} =
+             :mnesia.restore(:own, module: MemoryBackup, default_op: :recreate_tables)
+
+    assert Enum.sort(:mnesia.table_info(:bup_set, :index)) == [3, 4]
+
+    # Emptied and filled, the table keeps what it has.
+    assert {:atomic, [:bup_set]} = :remnesia.restore(:own, module: MemoryBackup)
+
+    assert [3, 4] in :remnesia.table_info(:bup_set, :index)
+  end
+
+  test "new atoms in a backup", %{path: file} do
+    for side <- @sides, do: create(side)
+    backup(:mnesia, file, [:bup_set])
+    # Longer than any item's length is said with.
+    [name, another] =
+      for _ <- 1..2, do: "bup_atom_#{System.unique_integer([:positive])}_from_elsewhere"
+
+    record = fn atom ->
+      <<131, 104, 4, 119, 7, "bup_set", 97, 1, 97, 1, 119, byte_size(atom), atom::binary>>
+    end
+
+    item = fn bytes -> <<byte_size(bytes)::32, 98, 87, 76, 65, bytes::binary>> end
+    File.write!(file, [File.read!(file), item.(record.(name))])
+    Application.put_env(:remnesia, :max_atoms, 0)
+
+    try do
+      assert :remnesia.restore(file, []) == {:aborted, :too_many_atoms}
+      assert_raise ArgumentError, fn -> String.to_existing_atom(name) end
+      assert_raise ArgumentError, fn -> String.to_existing_atom(another) end
+    after
+      Application.delete_env(:remnesia, :max_atoms)
+    end
+
+    assert {:atomic, [:bup_set]} = :remnesia.restore(file, [])
+    assert [{:bup_set, 1, 1, atom}] = :remnesia.dirty_read(:bup_set, 1)
+    assert to_string(atom) == name
+  end
+
+  test "a function in a backup is data" do
+    parent = self()
+    fun = fn -> send(parent, :called) end
+
+    for side <- @sides do
+      create(side)
+      side.dirty_write({:bup_set, 1, 1, fun})
+      :ok = side.backup(side, MemoryBackup)
+    end
+
+    {:atomic, _} = :remnesia.restore(:remnesia, module: MemoryBackup)
+    assert [{:bup_set, 1, 1, kept}] = :remnesia.dirty_read(:bup_set, 1)
+    assert is_function(kept, 0)
+    refute_received :called
+  end
 end
