@@ -639,4 +639,71 @@ defmodule Remnesia.Mnesia.BackupTest do
     assert is_function(kept, 0)
     refute_received :called
   end
+
+  test "definitions and records of a checkpoint" do
+    for side <- @sides do
+      create(side)
+      for n <- 1..3, do: side.dirty_write({:bup_bag, n, :then})
+      {:ok, :c, _} = side.activate_checkpoint(name: :c, max: [:bup_bag], ram_overrides_dump: true)
+      {:atomic, :ok} = side.write_table_property(:bup_bag, {:p, 1})
+
+      {:atomic, :ok} =
+        side.transform_table(:bup_bag, fn {t, k, v} -> {t, k, v, :now} end, [:k, :v, :w])
+
+      :ok = side.backup_checkpoint(:c, side, MemoryBackup)
+      :ok = side.deactivate_checkpoint(:c)
+    end
+
+    parts = fn side ->
+      items = MemoryBackup.items(side)
+      {:schema, :bup_bag, list} = List.keyfind(items, :bup_bag, 1)
+      {list[:attributes], list[:user_properties], meant(items) |> Enum.sort()}
+    end
+
+    {attributes, properties, records} = parts.(:mnesia)
+    assert {attributes, properties} == {[:k, :v, :w], [p: 1]}
+    assert records == for(n <- 1..3, do: {:bup_bag, n, :then})
+    assert parts.(:remnesia) == {[:key, :val], [], for(n <- 1..3, do: {:bup_bag, n, :then})}
+  end
+
+  test "events of a restore" do
+    for side <- @sides do
+      create(side)
+      side.dirty_write({:bup_bag, 1, 1})
+      {:ok, :c, _} = side.activate_checkpoint(name: :c, max: [:bup_bag], ram_overrides_dump: true)
+      :ok = side.backup_checkpoint(:c, side, MemoryBackup)
+      side.deactivate_checkpoint(:c)
+      {:ok, _} = side.subscribe({:table, :bup_bag})
+      {:atomic, _} = side.restore(side, module: MemoryBackup, default_op: :clear_tables)
+
+      told =
+        receive do
+          {:mnesia_table_event, {:write, {:bup_bag, 1, 1}, _}} -> true
+        after
+          200 -> false
+        end
+
+      assert told == (side == :mnesia)
+      side.unsubscribe({:table, :bup_bag})
+    end
+  end
+
+  test "a read-only table" do
+    for side <- @sides do
+      create(side)
+      side.dirty_write({:bup_bag, 1, 1})
+      {:ok, :c, _} = side.activate_checkpoint(name: :c, max: [:bup_bag], ram_overrides_dump: true)
+      :ok = side.backup_checkpoint(:c, side, MemoryBackup)
+      side.deactivate_checkpoint(:c)
+      side.dirty_delete({:bup_bag, 1})
+      {:atomic, :ok} = side.change_table_access_mode(:bup_bag, :read_only)
+    end
+
+    for operation <- [:keep_tables, :clear_tables] do
+      options = [module: MemoryBackup, default_op: operation]
+      {stock, ours} = Door.both(fn side -> side.restore(side, options) end)
+      assert ours == stock
+      assert ours == {:value, {:aborted, {:no_exists, :bup_bag}}}
+    end
+  end
 end
