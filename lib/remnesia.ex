@@ -198,8 +198,8 @@ defmodule Remnesia do
   `{:undefined_object, line, what}` for what is no record of one of them, `{:bad_record, line, reason}` for one that does not fit,
   `:too_many_atoms`.
 
-      iex> Remnesia.load("mix.exs")
-      {:error, {:bad_header, 1}}
+      iex> Remnesia.load("/nowhere/at/all")
+      {:error, :enoent}
   """
   @spec load(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
   def load(path, options \\ []), do: Remnesia.Transfer.TextFile.load(path, options)

@@ -46,13 +46,21 @@ defmodule Remnesia.Mnesia.Backup do
       {:error, {:no_exists, table}} ->
         {:error, {~c"Cannot prepare checkpoint (replica not available)", [table, name]}}
 
+      {:error, {:node_not_running, _node} = reason} ->
+        {:error, {:aborted, reason}}
+
       error ->
         error
     end
   end
 
   defp checkpoint(arguments) when is_list(arguments) do
-    initial = %{name: {:erlang.timestamp(), node()}, min: [], max: [], overriders: false}
+    initial = %{
+      name: {System.unique_integer([:positive]), node()},
+      min: [],
+      max: [],
+      overriders: false
+    }
 
     Enum.reduce_while(arguments, {:ok, initial}, fn argument, {:ok, checkpoint} ->
       case argument(argument) do
@@ -143,7 +151,7 @@ defmodule Remnesia.Mnesia.Backup do
 
   # The checkpoint has all tables anyway.
   defp some(opaque, module, tables) do
-    name = {:erlang.timestamp(), make_ref()}
+    name = {System.unique_integer([:positive]), node()}
 
     with {:ok, ^name, _nodes} <-
            activate_checkpoint(name: name, max: Engine.system_info(:tables)) do
@@ -156,8 +164,6 @@ defmodule Remnesia.Mnesia.Backup do
   @doc "Backs up the tables of a checkpoint."
   @spec backup_checkpoint(term, opaque, module | list) :: :ok | {:error, term}
   def backup_checkpoint(name, opaque, module_or_arguments \\ []) do
-    running!()
-
     with {:ok, module, tables} <- backup_arguments(module_or_arguments),
          do: Backup.run_checkpoint(name, tables, module, opaque)
   end

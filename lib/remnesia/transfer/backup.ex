@@ -30,8 +30,7 @@ defmodule Remnesia.Transfer.Backup do
         [table | _] -> {:error, exit_of({~c"No retainer attached to table", [table, name]})}
       end
     else
-      {:error, {:no_exists, _name} = reason} -> {:error, exit_of({:error, reason})}
-      error -> error
+      {:error, reason} -> {:error, exit_of({:error, reason})}
     end
   end
 

@@ -3,6 +3,8 @@ defmodule Remnesia.Mnesia.BackupTest do
 
   # Backups go from stock Mnesia to Remnesia and back, and every call, right or wrong, is answered as stock answers it.
 
+  import ExUnit.CaptureLog
+
   alias Remnesia.{Door, MemoryBackup}
 
   @tables [:bup_set, :bup_bag, :bup_ordered, :bup_named]
@@ -467,6 +469,35 @@ defmodule Remnesia.Mnesia.BackupTest do
       {stock, ours} = Door.both(fn side -> side.backup(:x, arguments) end)
       assert ours == stock
     end
+  end
+
+  test "while the database is stopped" do
+    for side <- @sides, do: create(side)
+    parent = self()
+    file = ~c"/nowhere/at/all"
+    add = fn item, acc -> {[item], acc} end
+
+    calls = [
+      & &1.backup(file),
+      & &1.backup_checkpoint(:c, :x, MemoryBackup),
+      & &1.restore(file, []),
+      & &1.activate_checkpoint(name: :c, max: [:bup_set]),
+      & &1.deactivate_checkpoint(:c),
+      & &1.traverse_backup(file, :mnesia_backup, :x, :read_only, add, 0),
+      & &1.install_fallback(file)
+    ]
+
+    capture_log(fn ->
+      for side <- @sides do
+        side.stop()
+        send(parent, {side, for(call <- calls, do: Door.answer(side, call))})
+        :ok = side.start()
+      end
+    end)
+
+    assert_received {:mnesia, stock}
+    assert_received {:remnesia, ours}
+    assert ours == stock
   end
 
   # --- differences, each on both sides ---

@@ -78,11 +78,16 @@ defmodule Remnesia.Engine.Local.Checkpoints do
   def release(%__MODULE__{id: id}), do: with({:error, _stopped} <- call({:release, id}), do: :ok)
 
   @doc "Ends a checkpoint."
-  @spec deactivate(term) :: :ok | {:error, {:no_exists, term} | {:node_not_running, node}}
-  def deactivate(name), do: call({:deactivate, name})
+  @spec deactivate(term) :: :ok | {:error, {:no_exists, term}}
+  def deactivate(name), do: named({:deactivate, name})
 
-  @spec fetch(term) :: {:ok, t} | {:error, {:no_exists, term} | {:node_not_running, node}}
-  def fetch(name), do: call({:fetch, name})
+  @spec fetch(term) :: {:ok, t} | {:error, {:no_exists, term}}
+  def fetch(name), do: named({:fetch, name})
+
+  # While the database is stopped there is none.
+  defp named({_what, name} = request) do
+    with {:error, {:node_not_running, _node}} <- call(request), do: {:error, {:no_exists, name}}
+  end
 
   @doc "The names of all checkpoints, the youngest first, or of those of one table."
   @spec names(atom | :all) :: [term]
