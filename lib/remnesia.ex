@@ -138,6 +138,73 @@ defmodule Remnesia do
   def disc_metrics, do: Engine.disc_metrics()
 
   @doc """
+  Writes a backup: the tables as they are at one moment, all of their definitions and records, while others go on writing.
+
+  The file gets its name when it is complete, on disc, and has been read again and found sound; what was there under the name stays until then.
+
+  ## Options
+
+    * `:tables` - names of the tables, or `:all` (default)
+    * `:compact` - whether to compress it, which takes longer. Defaults to `false`.
+    * `:progress` - a function that gets a line of text now and then
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:no_exists, table}`, or the reason of a file that cannot be written.
+
+      iex> Remnesia.backup("/nowhere/at/all")
+      {:error, :enoent}
+  """
+  @spec backup(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def backup(path, options \\ []), do: Remnesia.Transfer.Own.backup(path, options)
+
+  @doc """
+  Puts the tables of a backup into the running database, in the place of those of the same names: all of them, or none if anything is wrong. Other
+  tables stay as they are. The file is read to its end and checked before anything is changed; what is in it is data and never run.
+
+  ## Options
+
+    * `:tables` - names of the tables to take, or `:all` (default)
+    * `:max_atoms` - how many atoms that this VM does not have yet the data may bring. Defaults to that of the configuration, 500,000.
+    * `:progress` - a function that gets a line of text now and then
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`, with `{:not_a_backup, path}`, `{:bad_version, version}` of a newer format,
+  `{:corrupt, path, what}`, `:too_many_atoms`, `{:not_in_backup, tables}`.
+
+      iex> Remnesia.restore("mix.exs")
+      {:error, {:not_a_backup, "mix.exs"}}
+  """
+  @spec restore(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def restore(path, options \\ []), do: Remnesia.Transfer.Own.restore(path, options)
+
+  @doc """
+  Writes tables as text, as they are at one moment: Erlang terms that people can read and change, in the form of Mnesia's `dump_to_textfile`.
+
+  Options are `:tables` and `:progress`, as for `backup/2`.
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:not_text, table, key}` for a record that holds a pid, a reference or a function.
+
+      iex> Remnesia.dump("/nowhere/at/all")
+      {:error, :enoent}
+  """
+  @spec dump(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def dump(path, options \\ []), do: Remnesia.Transfer.TextFile.dump(path, options)
+
+  @doc """
+  Adds the records of a text file, of `dump/2` or of Mnesia, to its tables, which are created if they are not there: all of them, or nothing if
+  anything is wrong.
+
+  The option `:max_atoms` is as for `restore/2`.
+
+  Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:syntax, line, text}`, `{:bad_header, line}` if the first term does not name tables,
+  `{:undefined_object, line, what}` for what is no record of one of them, `{:bad_record, line, reason}` for one that does not fit,
+  `:too_many_atoms`.
+
+      iex> Remnesia.load("/nowhere/at/all")
+      {:error, :enoent}
+  """
+  @spec load(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
+  def load(path, options \\ []), do: Remnesia.Transfer.TextFile.load(path, options)
+
+  @doc """
   Takes over the tables of stock Mnesia: definitions, indexes, properties and records.
 
   `source` is the directory of a Mnesia that does not run, or `:running` for the one that runs in this VM. The directory is
@@ -164,7 +231,6 @@ defmodule Remnesia do
 
   @doc """
   Writes all tables, as they are at one moment, to a file that `:mnesia.restore/2` and `:mnesia.install_fallback/1` take.
-  Writers wait until it is written.
 
   The option `:progress` is a function that gets a line of text now and then.
 

@@ -75,8 +75,76 @@ defmodule Remnesia.MixTasksTest do
     assert task("remnesia.info", ["--dir", other]) =~ "Example.User: 2 records"
   end
 
+  test "backed up, restored, dumped, loaded, checked", %{dir: dir} do
+    for name <- ~w(backup dump) do
+      assert_raise Mix.Error, ~r/There is no database in/, fn ->
+        task("remnesia.#{name}", ["file", "--dir", dir])
+      end
+    end
+
+    task("remnesia.setup", ["--dir", dir, "Example.User", "Example.Email"])
+    Remnesia.transaction!(fn -> Query.write(struct!(Example.User, id: 1, name: "Sara")) end)
+    {backup, text} = {Path.join(dir, "all.backup"), Path.join(dir, "all.txt")}
+    output = task("remnesia.backup", [backup, "--dir", dir, "--compact"])
+    assert output =~ "Example.User: writing"
+    assert output =~ "Example.User: 1 records"
+    assert output =~ "#{backup}: 2 tables"
+    some = ["--table", "Example.User", "--dir", dir]
+    assert task("remnesia.dump", [text | some]) =~ "#{text}: 1 tables"
+    assert File.read!(text) =~ "Sara"
+
+    # A running database is not there for a task.
+    output = task("remnesia.check", ["--dir", dir])
+    assert output =~ "The database is sound."
+    assert output =~ ~r/tables: \d+ records in \d+ tables/
+
+    other = Path.join(dir, "other")
+    assert task("remnesia.restore", [backup, "--dir", other]) =~ "Example.User: 1 records"
+    assert task("remnesia.info", ["--dir", other]) =~ "Example.User: 1 records, set, disc_copies"
+    third = Path.join(dir, "third")
+    assert task("remnesia.load", [text, "--dir", third]) =~ "Example.User: 1 records"
+    assert task("remnesia.info", ["--dir", third]) =~ "Example.User: 1 records, set, disc_copies"
+
+    # Wrong files.
+    File.write!(text, [File.read!(text), "{'Elixir.Example.User',,}.\n"])
+    lines = text |> File.read!() |> String.split("\n") |> length()
+
+    assert_raise Mix.Error, ~r/all.txt:#{lines - 1}: syntax error/, fn ->
+      task("remnesia.load", [text, "--dir", third])
+    end
+
+    assert task("remnesia.info", ["--dir", third]) =~ "Example.User: 1 records"
+    <<head::binary-300, byte, rest::binary>> = File.read!(backup)
+    File.write!(backup, [head, Bitwise.bxor(byte, 1), rest])
+
+    for {arguments, message} <- [
+          {[backup], ~r/all.backup is damaged: {:checksum, \d}/},
+          {[text], ~r/all.txt is no backup of Remnesia/},
+          {[Path.join(dir, "none")], ~r/none: no such file/}
+        ] do
+      assert_raise Mix.Error, message, fn ->
+        task("remnesia.restore", arguments ++ ["--dir", other])
+      end
+    end
+
+    # Damage in the database.
+    Application.stop(:remnesia)
+    file = Path.join([other, "remnesia", "data.mdb"])
+    bytes = File.read!(file)
+    place = div(byte_size(bytes), 2)
+
+    File.write!(file, [
+      binary_part(bytes, 0, place),
+      :crypto.strong_rand_bytes(byte_size(bytes) - place)
+    ])
+
+    assert_raise Mix.Error, ~r/The database is not sound/, fn ->
+      task("remnesia.check", ["--dir", other])
+    end
+  end
+
   test "what is wrong is said", %{dir: dir} do
-    for name <- ~w(setup info import export) do
+    for name <- ~w(setup info import export backup restore dump load check) do
       assert task("remnesia.#{name}", ["--help"]) =~ "mix remnesia.#{name}"
 
       assert_raise Mix.Error, ~r/Unknown option --bogus/, fn ->
@@ -92,7 +160,15 @@ defmodule Remnesia.MixTasksTest do
       task("remnesia.setup", ["--dir", dir, "--storage", "x"])
     end
 
-    assert_raise Mix.Error, ~r/Expected a file/, fn -> task("remnesia.export", ["--dir", dir]) end
+    for name <- ~w(export backup restore dump load),
+        do:
+          assert_raise(Mix.Error, ~r/Expected a file/, fn ->
+            task("remnesia.#{name}", ["--dir", dir])
+          end)
+
+    assert_raise Mix.Error, ~r/There is no database in/, fn ->
+      task("remnesia.check", ["--dir", dir <> "none"])
+    end
 
     assert_raise Mix.Error, ~r/no Mnesia database in/, fn ->
       task("remnesia.import", [dir, "--dir", dir])

@@ -1,10 +1,14 @@
 //! What the targets do with the bytes they get: `cargo fuzz` looks for bytes that break them, and `native/engine/tests/fuzz_corpus.rs`
 //! repeats what was found before with every `cargo test`.
 //!
-//! The engine reads terms that it wrote itself, never bytes from outside, so bytes are choices of a term, not the term.
+//! The engine reads terms that it wrote itself, so bytes are choices of a term, not the term; what it reads from disc is in `readers.rs`.
 
 #[path = "choose.rs"]
 mod choose;
+#[path = "readers.rs"]
+mod readers;
+
+pub use readers::{disc, log, pages};
 
 use choose::Choices;
 use remnesia_engine::matchspec::{Env, Outcome, Program, Scratch};

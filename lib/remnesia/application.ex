@@ -6,7 +6,7 @@ defmodule Remnesia.Application do
 
   use Application
 
-  alias Remnesia.Engine.Local.Disc
+  alias Remnesia.Engine.Local.{Checkpoints, Disc}
   alias Remnesia.Native
 
   require Logger
@@ -16,7 +16,9 @@ defmodule Remnesia.Application do
     with :ok <- load(), :ok <- start_database() do
       options = [strategy: :one_for_one, name: Remnesia.Supervisor]
 
-      with {:error, reason} <- Supervisor.start_link([Remnesia.Events, Disc], options) do
+      children = [Remnesia.Events, Disc, Checkpoints]
+
+      with {:error, reason} <- Supervisor.start_link(children, options) do
         Native.db_stop()
         {:error, reason(reason)}
       end

@@ -13,14 +13,15 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Access` - reading, writing, searching and locking within an activity
     * `Remnesia.Mnesia.Dirty` - the dirty functions
     * `Remnesia.Mnesia.Handle` - handles for `:qlc`
+    * `Remnesia.Mnesia.Backup` - backups, checkpoints, fallbacks
     * `Remnesia.Mnesia.Text` - tables as text files
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
 
-  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, durability, fragments, backups and other
+  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, fragments and other
   nodes are not there.
   """
 
-  alias Remnesia.Mnesia.{Access, Activity, Dirty, Explicit, Handle, System, Tables, Text}
+  alias Remnesia.Mnesia.{Access, Activity, Backup, Dirty, Explicit, Handle, System, Tables, Text}
 
   # --- starting, stopping, the system ---
 
@@ -183,6 +184,25 @@ defmodule :remnesia do
   defdelegate dirty_prev(table, key), to: Dirty
   defdelegate dirty_slot(table, slot), to: Dirty
   defdelegate dirty_rpc(table, module, function, arguments), to: Dirty
+
+  # --- backups, checkpoints, fallbacks ---
+
+  defdelegate backup(opaque), to: Backup
+  defdelegate backup(opaque, module_or_arguments), to: Backup
+  defdelegate backup_checkpoint(name, opaque), to: Backup
+  defdelegate backup_checkpoint(name, opaque, module_or_arguments), to: Backup
+  defdelegate restore(opaque, arguments), to: Backup
+  defdelegate traverse_backup(source, target, fun, acc), to: Backup
+
+  defdelegate traverse_backup(source, source_module, target, target_module, fun, acc),
+    to: Backup
+
+  defdelegate activate_checkpoint(arguments), to: Backup
+  defdelegate deactivate_checkpoint(name), to: Backup
+  defdelegate install_fallback(opaque), to: Backup
+  defdelegate install_fallback(opaque, module_or_arguments), to: Backup
+  defdelegate uninstall_fallback(), to: Backup
+  defdelegate uninstall_fallback(arguments), to: Backup
 
   # --- text files ---
 

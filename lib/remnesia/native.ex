@@ -84,6 +84,7 @@ defmodule Remnesia.Native do
   def table_check(_name), do: stub()
 
   def disc_open(_directory, _settings, _sync), do: stub()
+  def disc_check(_directory), do: stub()
   def disc_close(_directory), do: stub()
   def disc_number(_ordered), do: stub()
   def disc_change(_changes), do: stub()
@@ -144,8 +145,15 @@ defmodule Remnesia.Native do
   def txn_untouched(_txn, _name), do: stub()
   def txn_written_keys(_txn, _name), do: stub()
 
+  def snapshot_begin(_names), do: stub()
+  def snapshot_scan(_snapshot, _name, _place), do: stub()
+  def snapshot_read(_snapshot, _name, _key), do: stub()
+  def snapshot_kept(_snapshot), do: stub()
+  def snapshot_end(_snapshot), do: stub()
+
   def shadow_create(_txn, _name, _type, _arity, _record_name, _index, _number, _rows), do: stub()
   def shadow_write(_name, _record), do: stub()
+  def shadow_delete(_name, _key), do: stub()
   def shadow_swap(_txn, _name, _props), do: stub()
   def shadow_drop(_name), do: stub()
 

@@ -5,21 +5,18 @@ defmodule Remnesia.Transfer.Export do
   # take. All tables as they were at one moment.
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Cstruct
-  alias Remnesia.Transfer.MnesiaBackup
-
-  @batch 1_000
+  alias Remnesia.Engine.Local.Checkpoints
+  alias Remnesia.Transfer.{Items, MnesiaBackup}
 
   @spec run(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
   def run(path, options) do
     progress = Keyword.get(options, :progress, fn _line -> :ok end)
     tables = Enum.sort(Engine.system_info(:tables) -- [:schema])
 
-    with :ok <- possible(tables) do
-      case Engine.transaction(fn -> write(path, tables, progress) end) do
-        {:atomic, result} -> result
-        {:aborted, reason} -> {:error, reason}
-      end
+    with :ok <- possible(tables), {:ok, snapshot} <- Checkpoints.take(nil, tables) do
+      result = write(path, snapshot, progress)
+      Checkpoints.release(snapshot)
+      result
     end
   end
 
@@ -31,28 +28,22 @@ defmodule Remnesia.Transfer.Export do
     end
   end
 
-  defp write(path, tables, progress) do
-    for table <- tables, do: Engine.lock_table(table, :read)
+  defp write(path, snapshot, progress) do
+    MnesiaBackup.write_with(path, fn put ->
+      put.(snapshot.tables |> Enum.map(&storage/1) |> Items.schema())
 
-    MnesiaBackup.write(path, fn put ->
-      put.([schema() | for(table <- tables, do: {:schema, table, definition(table)})])
+      for cstruct <- snapshot.tables do
+        progress.("#{inspect(cstruct.name)}: #{Engine.table_info(cstruct.name, :size)} records")
 
-      for table <- tables do
-        progress.("#{inspect(table)}: #{Engine.table_info(table, :size)} records")
+        add = fn records, number ->
+          put.(Items.records(cstruct, records))
+          number + length(records)
+        end
 
-        number =
-          table |> Engine.select([{:_, [], [:"$_"]}], @batch, :read) |> records(table, put, 0)
-
-        {table, number}
+        {:ok, number} = Checkpoints.fold(snapshot, cstruct.name, 0, add)
+        {cstruct.name, number}
       end
     end)
-  end
-
-  defp records(:"$end_of_table", _table, _put, number), do: number
-
-  defp records({records, continuation}, table, put, number) do
-    put.(for record <- records, do: put_elem(record, 0, table))
-    continuation |> Engine.select() |> records(table, put, number + length(records))
   end
 
   # Mnesia has no ordered_set on disc alone.
@@ -60,30 +51,4 @@ defmodule Remnesia.Transfer.Export do
     do: %{cstruct | disc_copies: nodes, disc_only_copies: []}
 
   defp storage(cstruct), do: cstruct
-
-  # A schema on disc on this node.
-  defp schema do
-    cookie = {{System.os_time(), System.unique_integer(), 1}, node()}
-
-    definition =
-      Cstruct.to_list(%Cstruct{
-        name: :schema,
-        record_name: :schema,
-        attributes: [:table, :cstruct],
-        disc_copies: [node()],
-        cookie: cookie
-      })
-
-    {:schema, :schema, definition}
-  end
-
-  defp definition(table) do
-    cstruct = table |> Engine.definition() |> storage()
-    # Positions alone: indexes over several attributes are ours.
-    Cstruct.to_list(%{
-      cstruct
-      | index:
-          for({position, _} when is_integer(position) <- cstruct.index, do: {position, :ordered})
-    })
-  end
 end

@@ -192,7 +192,7 @@ defmodule Remnesia.Transfer.MnesiaSource do
 
     work = fn ->
       for table <- tables, do: mnesia(:read_lock_table, [table])
-      MnesiaBackup.write(backup, write)
+      MnesiaBackup.write_with(backup, write)
     end
 
     case mnesia(:transaction, [work]) do

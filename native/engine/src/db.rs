@@ -143,6 +143,7 @@ impl Db {
     pub fn freeze(&self, open: &OpenTable) {
         open.freeze();
         open.table.let_writers_pass();
+        open.table.hand_over();
     }
 
     /// Begins a table that is to take the place of one; a former attempt is dropped.
@@ -181,6 +182,7 @@ impl Db {
     pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
         if let Some(table) = place_in_log(&open.table) {
             let store = self.durable()?;
+            self.freeze(open);
             let mut commit = store.begin(0).map_err(refuse)?.ok_or(Stop::Room(0))?;
             commit.drop_table(table);
             commit.commit();

@@ -7,8 +7,8 @@ use crate::schema::{definition, put_props};
 use crate::session::{disc_waker, send_named, with_txn};
 use crate::term::{Env, RawTerm};
 use crate::{atoms, nif};
-use remnesia_engine::store::lmdb::{Lmdb, Options};
-use remnesia_engine::store::{log_dir, Base, Config, Observer, Store, StoreError, Table, Wait};
+use remnesia_engine::store::lmdb::{self, Lmdb, Options};
+use remnesia_engine::store::{log_dir, verify, Base, Config, Observer, Store, StoreError, Table, Wait};
 use remnesia_engine::table::{Kept, Place};
 use remnesia_engine::txn::lock::Waker;
 use remnesia_engine::txn::{journal, LockKind, Stop};
@@ -139,6 +139,42 @@ nif!(
                 DB.set_store(Some(Arc::new(store)));
                 let tables = tables.iter().map(|(number, bytes)| call.tuple(&[call.int(i64::from(*number)), call.binary(bytes)]));
                 Ok(call.tuple(&[atoms::ok(), call.list(&tables.collect::<Vec<_>>())]))
+            }
+            Err(what) => Ok(error(call, &what)),
+        }
+    }
+);
+
+fn check(directory: &Path) -> Result<Vec<(&'static str, u64)>, StoreError> {
+    let file = directory.join("data.mdb");
+    // Before anything that makes a directory.
+    let report = lmdb::check::walk(&file)?;
+    let log = log_dir(directory, Config::default().modes)?;
+    let _lock = log.lock()?;
+    let base = Lmdb::open(directory, &Options { clean: true, ..Options::default() })?;
+    let found = verify::log(&log, &base, &file)?;
+    Ok(vec![
+        ("pages", report.pages),
+        ("free_pages", report.free),
+        ("lost_pages", report.lost),
+        ("tables", report.tables),
+        ("rows", report.rows),
+        ("position", found.from),
+        ("log_end", found.tail),
+        ("log_segments", found.segments),
+        ("torn_bytes", found.torn),
+    ])
+}
+
+nif!(
+    /// Looks at every page and every frame of a database that nobody has open. Work: that.
+    disc_check,
+    |call, [directory]| {
+        call.heavy(true)?;
+        match check(&path(call, *directory)?) {
+            Ok(found) => {
+                let items = found.iter().map(|(key, value)| call.tuple(&[call.atom(key), call.int(*value as i64)]));
+                Ok(call.tuple(&[atoms::ok(), call.list(&items.collect::<Vec<_>>())]))
             }
             Err(what) => Ok(error(call, &what)),
         }

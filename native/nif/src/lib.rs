@@ -17,6 +17,7 @@ mod schema;
 mod select;
 mod session;
 mod shadow;
+mod snapshot;
 mod term;
 mod testing;
 mod txn;
@@ -39,10 +40,11 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<86> = Functions([
+static FUNCTIONS: Functions<93> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
+    nif(c"disc_check", 1, disc::disc_check),
     nif(c"disc_close", 1, disc::disc_close),
     nif(c"disc_number", 1, disc::disc_number),
     nif(c"disc_change", 1, disc::disc_change),
@@ -111,8 +113,14 @@ static FUNCTIONS: Functions<86> = Functions([
     nif(c"txn_join", 1, watch::txn_join),
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),
+    nif(c"snapshot_begin", 1, snapshot::snapshot_begin),
+    nif(c"snapshot_scan", 3, snapshot::snapshot_scan),
+    nif(c"snapshot_read", 3, snapshot::snapshot_read),
+    nif(c"snapshot_kept", 1, snapshot::snapshot_kept),
+    nif(c"snapshot_end", 1, snapshot::snapshot_end),
     nif(c"shadow_create", 8, shadow::shadow_create),
     nif(c"shadow_write", 2, shadow::shadow_write),
+    nif(c"shadow_delete", 2, shadow::shadow_delete),
     nif(c"shadow_swap", 3, shadow::shadow_swap),
     nif(c"shadow_drop", 1, shadow::shadow_drop),
     nif(c"test_encode", 1, testing::encode),

@@ -32,6 +32,7 @@ nif!(db_start, |call, []| {
 /// False when it did not run.
 pub fn stop(env: Env) -> bool {
     let mut wakes = Wakes::new();
+    crate::snapshot::stop();
     let was = DB.stop(&mut wakes);
     fire(env, wakes);
     *PROPS.lock() = None;

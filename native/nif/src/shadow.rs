@@ -49,6 +49,17 @@ nif!(
 );
 
 nif!(
+    /// Deletes a key of the successor.
+    shadow_delete,
+    |call, [table, key_term]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let shadow = DB.shadow(&name).ok_or(Stop::NoTable)?;
+        let key = crate::access::key(call, &mut scratch.encoder, *key_term, &shadow.table)?;
+        ok(DB.delete(&shadow, &key)?)
+    })
+);
+
+nif!(
     /// Puts the successor, with these properties, in the place of the table.
     shadow_swap,
     |call, [ctx, table, props]| {

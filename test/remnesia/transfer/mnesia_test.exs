@@ -189,7 +189,7 @@ defmodule Remnesia.Transfer.MnesiaTest do
     fold = &MnesiaBackup.fold(&1, 10, 0, fn items, n -> n + length(items) end)
     good = Path.join(root, "good")
 
-    assert MnesiaBackup.write(good, fn put -> put.([{:schema, :t, []}, {:t, 1, 2}]) end) ==
+    assert MnesiaBackup.write_with(good, fn put -> put.([{:schema, :t, []}, {:t, 1, 2}]) end) ==
              {:ok, :ok}
 
     assert fold.(good) == {:ok, 2}
@@ -212,7 +212,7 @@ defmodule Remnesia.Transfer.MnesiaTest do
     assert fold.(root) == {:error, {:not_a_backup, root}}
     assert fold.(Path.join(root, "none")) == {:error, :enoent}
     # The file that was there stays when the new one fails.
-    assert_raise RuntimeError, fn -> MnesiaBackup.write(good, fn _put -> raise "no" end) end
+    assert_raise RuntimeError, fn -> MnesiaBackup.write_with(good, fn _put -> raise "no" end) end
     assert fold.(good) == {:ok, 2}
     assert Enum.sort(File.ls!(root)) == ["bad", "good"]
   end

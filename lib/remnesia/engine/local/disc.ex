@@ -13,7 +13,7 @@ defmodule Remnesia.Engine.Local.Disc do
   alias Remnesia.Engine.Local.{Definitions, Directory, Wait}
   alias Remnesia.Events
   alias Remnesia.Native
-  alias Remnesia.Transfer.{Import, MnesiaSource, SafeTerm}
+  alias Remnesia.Transfer.{Fallback, Import, MnesiaSource, SafeTerm}
 
   require Logger
 
@@ -73,9 +73,10 @@ defmodule Remnesia.Engine.Local.Disc do
 
   Refuses a directory that holds stock Mnesia's data and none of ours.
   """
-  @spec open() :: {:ok, [Cstruct.t()]} | :none | {:error, term}
+  @spec open() :: {:ok, [Cstruct.t()]} | :none | :import | :fallback | {:error, term}
   def open do
     cond do
+      Fallback.wanted?() -> :fallback
       Directory.exists?() -> read()
       MnesiaSource.mnesia?(Directory.path()) -> foreign()
       true -> :none
@@ -290,6 +291,7 @@ defmodule Remnesia.Engine.Local.Disc do
       {:ok, cstructs} -> {:ok, state(cstructs), {:continue, :load}}
       :none -> {:ok, state([])}
       :import -> import_all()
+      :fallback -> fall_back()
       {:error, reason} -> {:stop, reason}
     end
   end
@@ -310,6 +312,18 @@ defmodule Remnesia.Engine.Local.Disc do
       {:ok, state([])}
     else
       {:error, reason} -> {:stop, {:import_failed, reason}}
+    end
+  end
+
+  # The backup in the place of what is there.
+  defp fall_back do
+    create = fn ->
+      with :ok <- create(), {:ok, []} <- without_schema(read()), do: :ok
+    end
+
+    case Fallback.begin(create, &close/0) do
+      :ok -> {:ok, state([])}
+      {:error, reason} -> {:stop, reason}
     end
   end
 

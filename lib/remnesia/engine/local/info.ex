@@ -5,7 +5,7 @@ defmodule Remnesia.Engine.Local.Info do
   # guides/differences.md.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Locks, Settings}
+  alias Remnesia.Engine.Local.{Checkpoints, Definitions, Directory, Disc, Locks, Settings}
   alias Remnesia.{Events, Native}
 
   @table_items [
@@ -98,9 +98,15 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(cstruct, :commit_work) do
     index = if cstruct.index == [], do: [], else: [table_item(cstruct, :index_info)]
 
-    case Events.subscribers(cstruct.name) do
-      {[], []} -> index
-      {simple, detailed} -> [{:subscribers, simple, detailed} | index]
+    told =
+      case Events.subscribers(cstruct.name) do
+        {[], []} -> index
+        {simple, detailed} -> [{:subscribers, simple, detailed} | index]
+      end
+
+    case Checkpoints.names(cstruct.name) do
+      [] -> told
+      names -> [{:checkpoints, names} | told]
     end
   end
 
@@ -151,7 +157,7 @@ defmodule Remnesia.Engine.Local.Info do
   end
 
   defp table_item(_cstruct, :load_by_force), do: false
-  defp table_item(_cstruct, :checkpoints), do: []
+  defp table_item(cstruct, :checkpoints), do: Checkpoints.names(cstruct.name)
 
   defp table_item(cstruct, item)
        when is_atom(item) and item != :__struct__ and is_map_key(cstruct, item),
@@ -223,7 +229,7 @@ defmodule Remnesia.Engine.Local.Info do
   defp system_item(:version), do: :remnesia |> Application.spec(:vsn) |> to_charlist()
   defp system_item(item) when item in [:tables, :local_tables], do: tables()
   defp system_item(:use_dir), do: Disc.used?() or (not Native.running() and Directory.exists?())
-  defp system_item(:fallback_activated), do: false
+  defp system_item(:fallback_activated), do: Remnesia.Transfer.Fallback.installed?()
   defp system_item(:transaction_log_writes), do: 0
 
   defp system_item(:subscribers),
@@ -238,7 +244,7 @@ defmodule Remnesia.Engine.Local.Info do
   defp system_item(:transaction_commits), do: Locks.count(:commits)
   defp system_item(:transaction_failures), do: Locks.count(:failures)
   defp system_item(:transaction_restarts), do: Locks.count(:restarts)
-  defp system_item(:checkpoints), do: []
+  defp system_item(:checkpoints), do: Checkpoints.names()
 
   @spec abort(term) :: no_return
   defp abort(reason), do: exit({:aborted, reason})

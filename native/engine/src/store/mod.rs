@@ -29,6 +29,7 @@ mod read;
 mod recovery;
 mod rekey;
 mod reserved;
+pub mod verify;
 
 pub use base::Base;
 pub use config::{Callback, Callbacks, Config, Metrics, Observer};

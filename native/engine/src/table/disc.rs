@@ -11,7 +11,7 @@ use super::below::{fail, Below, Failure};
 use super::key::KeyBytes;
 use super::layers::{Layers, Part};
 use super::rows::Rows;
-use super::store::{AbsentKey, Cursor};
+use super::store::{AbsentKey, Cursor, Reading, Span, Tree};
 use crate::sync::{RwLock, RwLockWriteGuard};
 use crate::term::range::Range;
 use crate::term::Record;
@@ -240,6 +240,45 @@ impl Disc {
         part.iter().for_each(|(_, rows)| f(slice(rows)));
         drop(latch);
         *cursor = last.map_or(Cursor::End, Cursor::After);
+    }
+
+    /// As [`super::store::Store::scan_part`].
+    pub fn scan_span(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wanted: impl FnOnce() -> bool,
+        mut f: impl FnMut(&Rows),
+    ) -> Option<Span<'_>> {
+        let from = match cursor {
+            Cursor::Start => Bound::Unbounded,
+            Cursor::After(key) => Bound::Excluded(key.clone()),
+            _ => return None,
+        };
+        let layers = self.layers.read();
+        if !wanted() {
+            return None;
+        }
+        let range = (from.as_ref().map(|key| &key[..]), Bound::Unbounded);
+        let Batch { part, last } = or_fail(self.merge(self.above(&layers, range, false, max), range, false, (max, true)));
+        part.iter().filter_map(|(_, rows)| rows.as_ref()).for_each(&mut f);
+        *cursor = last.clone().map_or(Cursor::End, Cursor::After);
+        let to = last.map_or(Bound::Unbounded, |key| Bound::Included((0, key)));
+        Some(Span { part: 0, latch: Reading::Disc(layers), from: from.map(|key| (0, key)), to })
+    }
+
+    /// All rows, under the latch of the caller.
+    pub fn all(&self, layers: &Layers) -> Tree {
+        let (mut all, mut at) = (Tree::new(), None::<KeyBytes>);
+        loop {
+            let range = (at.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..])), Bound::Unbounded);
+            let Batch { part, last } = or_fail(self.merge(self.above(layers, range, false, FAR), range, false, (FAR, true)));
+            all.extend(part.into_iter().filter_map(|(key, rows)| Some((key, rows?))));
+            match last {
+                Some(last) => at = Some(last),
+                None => return all,
+            }
+        }
     }
 
     /// Visits up to about `max` keys of a range; answers the last one if there may be more.

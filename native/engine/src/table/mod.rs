@@ -8,6 +8,7 @@ pub mod change;
 pub mod disc;
 mod fill;
 pub mod hash;
+pub mod images;
 pub mod index;
 pub mod key;
 mod layers;
@@ -19,6 +20,7 @@ mod walk;
 
 pub use below::Below;
 pub use change::{BagStep, Change};
+pub use images::Images;
 pub use index::{IndexDefinition, IndexId};
 pub use key::{Key, KeyBytes};
 pub use rows::Rows;
@@ -79,6 +81,8 @@ pub struct Table {
     damaged: AtomicBool,
     /// Its number on disc plus one, and whether its rows are there too; 0 for a table that is in memory alone.
     disc: AtomicU64,
+    /// What was there before, for those who still read that.
+    images: images::All,
 }
 
 /// Of [`Table::disc`]: the rows are on disc.
@@ -88,7 +92,15 @@ impl Table {
     pub fn new(id: u64, definition: Definition) -> Table {
         let store = if definition.kind == Kind::OrderedSet { Store::ordered() } else { Store::hash() };
         let indexes = Indexes::new(&definition.indexes);
-        Table { id, definition, store, indexes, damaged: AtomicBool::new(false), disc: AtomicU64::new(0) }
+        Table {
+            id,
+            definition,
+            store,
+            indexes,
+            damaged: AtomicBool::new(false),
+            disc: AtomicU64::new(0),
+            images: images::All::default(),
+        }
     }
 
     /// A table whose rows are on disc alone.
@@ -238,7 +250,10 @@ impl Table {
     /// Empties the table; the rows come back for a thread that has the time to drop them.
     pub fn clear(&self, sink: &mut impl Sink) -> Vec<Box<dyn Send>> {
         let _damage = Damage(self);
-        let mut latches: Vec<_> = (0..self.store.parts()).map(|p| self.store.latch(p)).collect();
+        let mut latches = self.latch_all();
+        if self.images.any() {
+            self.images.take(&mut latches);
+        }
         let mut garbage: Vec<Box<dyn Send>> = latches.iter_mut().map(Latched::take).collect();
         for index in self.indexes.load().iter() {
             garbage.push(Box::new(index.take()));
@@ -282,6 +297,9 @@ impl Table {
         let kind = self.kind();
         latched.update(key, |before| {
             let Some(change) = decide(slice(&before)) else { return before };
+            if self.images.any() {
+                self.images.keep(self.store.part(key), key, self.store.is_hashed(), &before);
+            }
             if S::TOLD {
                 let old = before.clone();
                 let after = change.apply(kind, before);

@@ -6,10 +6,11 @@ pub(super) mod range;
 
 use super::disc::Disc;
 use super::hash::{Shard, FILL};
+use super::images::Place;
 use super::key::{Key, KeyBytes};
 use super::layers::Layers;
 use super::rows::Rows;
-use crate::sync::{RwLock, RwLockWriteGuard};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::term::Record;
 use crossbeam::utils::CachePadded;
 use smallvec::SmallVec;
@@ -60,6 +61,22 @@ pub enum Latched<'a> {
     Disc(&'a Disc, RwLockWriteGuard<'a, Layers>),
 }
 
+/// The places of one part that a step of a scan went through, while its latch is still held.
+pub struct Span<'a> {
+    pub part: usize,
+    pub latch: Reading<'a>,
+    pub from: Bound<Place>,
+    pub to: Bound<Place>,
+}
+
+/// A read latch of one part, kept for what it keeps away.
+#[allow(dead_code)]
+pub enum Reading<'a> {
+    Hash(RwLockReadGuard<'a, Shard>),
+    Ordered(RwLockReadGuard<'a, Tree>),
+    Disc(RwLockReadGuard<'a, Layers>),
+}
+
 /// Rows fetched ahead of the visitor.
 const BATCH: usize = 16;
 
@@ -70,6 +87,11 @@ impl Store {
 
     pub fn ordered() -> Store {
         Store::Ordered(Part::default())
+    }
+
+    /// Are keys where their hash says?
+    pub fn is_hashed(&self) -> bool {
+        matches!(self, Store::Hash(_))
     }
 
     /// Number of the part that holds a key.
@@ -211,6 +233,80 @@ impl Store {
             Store::Disc(disc) => disc.scan(cursor, max, true, f),
             _ => self.scan(cursor, max, f),
         }
+    }
+
+    /// Visits about `max` keys of one part from the cursor on, if `wanted` still says so under its latch. `None` if not, or at the end.
+    pub fn scan_part(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+        wanted: impl FnOnce() -> bool,
+        mut f: impl FnMut(usize, &Rows),
+    ) -> Option<Span<'_>> {
+        match self {
+            Store::Hash(parts) => {
+                let (part, place) = match cursor {
+                    Cursor::Start => (0, 0),
+                    Cursor::Place(part, place) => (*part as usize, *place),
+                    _ => return None,
+                };
+                let shard = parts.get(part)?.inner.read();
+                if !wanted() {
+                    return None;
+                }
+                let next = shard.walk(place, max.div_ceil(FILL as usize), |rows| f(part, rows));
+                *cursor = match next {
+                    Some(next) => Cursor::Place(part as u32, next),
+                    None if part + 1 < SHARDS => Cursor::Place(part as u32 + 1, 0),
+                    None => Cursor::End,
+                };
+                let to = next.map_or(Bound::Unbounded, |next| Bound::Excluded((next, KeyBytes::new())));
+                Some(Span { part, latch: Reading::Hash(shard), from: Bound::Included((place, KeyBytes::new())), to })
+            }
+            Store::Ordered(tree) => {
+                let from = match cursor {
+                    Cursor::Start => Bound::Unbounded,
+                    Cursor::After(key) => Bound::Excluded(key.clone()),
+                    _ => return None,
+                };
+                let tree = tree.inner.read();
+                if !wanted() {
+                    return None;
+                }
+                let mut last = None;
+                for (visited, (key, rows)) in tree.range((from.clone(), Bound::Unbounded)).take(max).enumerate() {
+                    f(0, rows);
+                    last = (visited + 1 == max).then(|| key.clone());
+                }
+                *cursor = last.clone().map_or(Cursor::End, Cursor::After);
+                let to = last.map_or(Bound::Unbounded, |key| Bound::Included((0, key)));
+                Some(Span { part: 0, latch: Reading::Ordered(tree), from: from.map(|key| (0, key)), to })
+            }
+            Store::Disc(disc) => disc.scan_span(cursor, max, wanted, |rows| f(0, rows)),
+        }
+    }
+
+    /// All that is in a table, whose latches these are, as a store of its own.
+    pub fn taken_from(latches: &mut [Latched]) -> Store {
+        let taken = |records: &AtomicUsize| AtomicUsize::new(records.swap(0, Ordering::Relaxed));
+        match latches {
+            [Latched::Ordered(part, tree)] => {
+                let inner = RwLock::new(std::mem::take(&mut **tree));
+                return Store::Ordered(Part { inner, records: taken(&part.records), bytes: taken(&part.bytes) });
+            }
+            [Latched::Disc(disc, layers)] => {
+                return Store::Ordered(Part { inner: RwLock::new(disc.all(layers)), ..Part::default() });
+            }
+            _ => {}
+        }
+        let mut latches = latches.iter_mut();
+        Store::Hash(Box::new(std::array::from_fn(|_| match latches.next() {
+            Some(Latched::Hash(part, shard)) => {
+                let inner = RwLock::new(std::mem::take(&mut **shard));
+                CachePadded::new(Part { inner, records: taken(&part.records), bytes: taken(&part.bytes) })
+            }
+            _ => CachePadded::default(),
+        })))
     }
 
     /// The key's neighbour in scan order; `None` at the end. A table that is not ordered knows no place of an absent key, and goes forward only.

@@ -18,6 +18,7 @@ pub mod overlay;
 pub mod plan;
 pub mod report;
 pub mod scan;
+pub mod snapshot;
 pub mod sorted;
 mod unique;
 mod values;
@@ -31,6 +32,7 @@ pub use held::TableRef;
 pub use open::OpenTable;
 pub use ordered::{in_order, Course};
 pub use scan::{Plan, Scan};
+pub use snapshot::Snapshot;
 pub use sorted::{By, Sorted};
 
 use crate::db::Db;

@@ -16,10 +16,11 @@ defmodule Oracle.Door.Program do
   def random, do: for(_ <- 1..(2 + :rand.uniform(6)), do: step())
 
   defp step do
-    case :rand.uniform(10) do
+    case :rand.uniform(12) do
       n when n <= 6 -> activity(2)
       n when n <= 8 -> dirty(@tables)
-      _ -> schema()
+      n when n <= 10 -> schema()
+      _ -> Oracle.Door.Backups.random()
     end
   end
 

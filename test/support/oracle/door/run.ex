@@ -12,7 +12,7 @@ defmodule Oracle.Door.Run do
   #   * `what lock answers`: stock answers other things for a lock that the transaction has already, in one form or another.
   #   * `walk past a deleted key`: stock passes over keys that the transaction has written beyond one that it has deleted.
 
-  alias Oracle.Door.{Pass, Program}
+  alias Oracle.Door.{Backups, Pass, Program}
   alias Remnesia.Door
 
   @options [attributes: [:k, :a, :b]]
@@ -33,6 +33,8 @@ defmodule Oracle.Door.Run do
   defp storage(:mnesia), do: []
 
   def delete(side) do
+    Backups.delete(side)
+
     for table <- Program.all_tables() do
       side.change_table_access_mode(table, :read_write)
       for level <- [:simple, :detailed], do: side.unsubscribe({:table, table, level})
@@ -158,20 +160,10 @@ defmodule Oracle.Door.Run do
   defp operation(side, {:index_match_object, table, pattern, a}),
     do: side.index_match_object(table, pattern, a, :read) |> Enum.sort()
 
-  # The exclusion `unchanged records of a bag`: here each is changed.
-  defp operation(side, {:schema, :transform_table, [:door_bag, :swap, attributes]}),
-    do: side.transform_table(:door_bag, fn {r, k, a, b} -> {r, k, a, {b}} end, attributes)
+  defp operation(side, step) when elem(step, 0) == :checkpoint, do: Backups.run(side, step)
 
-  defp operation(side, {:schema, :transform_table, [table, :swap, attributes]}),
-    do: side.transform_table(table, fn {r, k, a, b} -> {r, k, b, a} end, attributes)
-
-  defp operation(side, {:schema, :transform_table, [table, :fail, attributes]}) do
-    case side.transform_table(table, fn {r, k, a, _} -> {r, k, a} end, attributes) do
-      # Which record is the first to fail is not promised.
-      {:aborted, {text, table, _fun, _node, {why, _, _}}} -> {:aborted, {text, table, why}}
-      other -> other
-    end
-  end
+  defp operation(side, {:schema, :transform_table, [table, how, attributes]}),
+    do: transform(side, table, how, attributes)
 
   defp operation(side, {:schema, function, arguments}), do: apply(side, function, arguments)
   defp operation(side, {:subscribe, table, level}), do: side.subscribe({:table, table, level})
@@ -183,6 +175,21 @@ defmodule Oracle.Door.Run do
     case apply(side, function, [table | rest]) do
       list when is_list(list) and function in [:read, :dirty_read] -> list
       list when is_list(list) -> sorted(list, table, function)
+      other -> other
+    end
+  end
+
+  # The exclusion `unchanged records of a bag`: here each is changed.
+  defp transform(side, :door_bag, :swap, attributes),
+    do: side.transform_table(:door_bag, fn {r, k, a, b} -> {r, k, a, {b}} end, attributes)
+
+  defp transform(side, table, :swap, attributes),
+    do: side.transform_table(table, fn {r, k, a, b} -> {r, k, b, a} end, attributes)
+
+  defp transform(side, table, :fail, attributes) do
+    case side.transform_table(table, fn {r, k, a, _} -> {r, k, a} end, attributes) do
+      # Which record is the first to fail is not promised.
+      {:aborted, {text, table, _fun, _node, {why, _, _}}} -> {:aborted, {text, table, why}}
       other -> other
     end
   end

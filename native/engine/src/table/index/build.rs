@@ -10,7 +10,7 @@ use crate::term::Record;
 use std::sync::Arc;
 
 impl Table {
-    fn latch_all(&self) -> Vec<Latched<'_>> {
+    pub fn latch_all(&self) -> Vec<Latched<'_>> {
         (0..self.store.parts()).map(|part| self.store.latch(part)).collect()
     }
 
