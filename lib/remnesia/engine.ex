@@ -10,6 +10,7 @@ defmodule Remnesia.Engine do
 
   alias Remnesia.Engine.{Local, Reason, Report}
   alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}
+  alias Remnesia.Engine.Local.{FragmentChange, Fragments}
   alias Remnesia.Engine.Local.{Info, Lock, Pattern, Schema, Settings, Slot}
   alias Remnesia.Events
 
@@ -83,6 +84,10 @@ defmodule Remnesia.Engine do
   def dirty_activity(kind, fun, arguments, access), do: Local.dirty(kind, fun, arguments, access)
   def get_activity_id, do: Activity.get_id()
   def put_activity_id(id), do: Activity.put_id(id)
+
+  @doc "The module that answers for an access module."
+  @spec access_module(module) :: module
+  def access_module(module), do: Activity.handler(module)
 
   # What an access module calls with the id and the store that it was given.
   def in_activity(id, store, operation, arguments),
@@ -191,7 +196,8 @@ defmodule Remnesia.Engine do
   def read_table_property(table, key), do: Change.read_property(table, key)
   def write_table_property(table, property), do: Change.write_property(table, property)
   def delete_table_property(table, key), do: Change.delete_property(table, key)
-  def change_table_frag(table, change), do: Change.fragments(table, change)
+  def change_table_frag(table, change), do: FragmentChange.change(table, change)
+  def fragmented?(table), do: Fragments.state(table) != nil
   def dump_tables(tables), do: Change.dump_tables(tables)
   def force_load_table(table), do: Change.force_load(table)
   def set_master_nodes(nodes), do: Change.master_nodes(nodes)

@@ -16,8 +16,8 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Text` - tables as text files
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
 
-  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, durability, fragments, backups and other
-  nodes are not there.
+  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, backups and other nodes
+  are not there. Fragmented tables: `:remnesia_frag`.
   """
 
   alias Remnesia.Mnesia.{Access, Activity, Dirty, Explicit, Handle, System, Tables, Text}
@@ -202,7 +202,7 @@ defmodule :remnesia do
 
   @doc "Size or memory of a table, also of one that is not there."
   @spec raw_table_info(atom, :size | :memory) :: non_neg_integer
-  defdelegate raw_table_info(table, item), to: Tables, as: :table_info
+  defdelegate raw_table_info(table, item), to: Tables
 
   # --- SNMP, which is left out ---
 

@@ -106,5 +106,8 @@ defmodule Remnesia.Mnesia.Explicit do
 
   @doc false
   @spec clear_table(id, store, term, term) :: term
+  def clear_table({:tid, _, _} = id, store, table, _pattern),
+    do: Engine.in_activity(id, store, :clear_table, [table])
+
   def clear_table(_id, _store, table, _pattern), do: Tables.clear_table(table)
 end

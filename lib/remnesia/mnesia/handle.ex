@@ -95,8 +95,11 @@ defmodule Remnesia.Mnesia.Handle do
   defp info(_table, :is_unique_objects), do: true
   defp info(table, :is_unique_keys), do: Engine.table_info(table, :type) in [:set, :ordered_set]
 
-  defp info(table, :is_sorted_objects),
-    do: if(Engine.table_info(table, :type) == :ordered_set, do: :ascending, else: :no)
+  # The fragments of a table have an order each.
+  defp info(table, :is_sorted_objects) do
+    sorted? = Engine.table_info(table, :type) == :ordered_set and not Engine.fragmented?(table)
+    if sorted?, do: :ascending, else: :no
+  end
 
   defp info(table, :indices), do: Engine.table_info(table, :index)
   defp info(_table, _other), do: :undefined

@@ -185,6 +185,52 @@ defmodule Remnesia.Mnesia.DifferencesTest do
     assert :remnesia.change_table_access_mode(:schema, :read_write) == {:atomic, :ok}
   end
 
+  describe "fragments" do
+    setup do
+      properties = [n_fragments: 3, node_pool: [node()]]
+      Door.create(:door_frag, attributes: [:k, :v], frag_properties: properties)
+      on_exit(fn -> Door.delete([:door_frag]) end)
+
+      for m <- [:mnesia, :remnesia],
+          do: through(m, fn -> for k <- 1..9, do: m.write({:door_frag, k, k}) end)
+
+      :ok
+    end
+
+    defp through(m, kind \\ :transaction, fun), do: m.activity(kind, fun, [], :mnesia_frag)
+
+    test "a select after a key of another table was deleted" do
+      select = fn m ->
+        through(m, fn ->
+          m.delete({:door_d, 3})
+          m.select(:door_frag, [{{:door_frag, :"$1", :_}, [], [:"$1"]}]) |> Enum.sort()
+        end)
+      end
+
+      assert both(select) == {[1, 2, 4, 5, 6, 7, 8, 9], Enum.to_list(1..9)}
+    end
+
+    test "a read lock on all of them" do
+      lock = fn m -> m.lock({:table, :door_frag}, :read) end
+
+      {:aborted, reason} =
+        :mnesia.transaction(fn -> through(:mnesia, fn -> lock.(:mnesia) end) end)
+
+      assert {:badarg, [{:erlang, :++, _, _} | _]} = reason
+      assert through(:remnesia, fn -> lock.(:remnesia) end) == []
+    end
+
+    test "a select within ets" do
+      select = fn m ->
+        through(m, :ets, fn -> length(m.select(:door_frag, [{:_, [], [1]}])) end)
+      end
+
+      {stock, ours} = both(select)
+      assert stock == :mnesia.table_info(:door_frag, :size) and stock < 9
+      assert ours == 9
+    end
+  end
+
   test "types and options of our own" do
     for options <- [[type: :duplicate_bag], [storage_type: :ram_copies]] do
       assert :remnesia.create_table(:door_new, options) == {:atomic, :ok}

@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Change do
   # Changes of a table's definition, each a transaction of its own.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Storage}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Fragments, Rebuild, Schema, Signal, Storage}
   alias Remnesia.{Events, Native}
 
   # --- of the definition alone ---
@@ -31,12 +31,21 @@ defmodule Remnesia.Engine.Local.Change do
 
   def majority(:schema, majority) when is_boolean(majority), do: refuse({:bad_type, :schema})
 
+  # All fragments of a table need as many replicas.
   def majority(table, majority) when is_boolean(majority) do
-    modify(table, fn cstruct ->
+    Schema.change(fn _txn ->
+      cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
+      base = List.keyfind(cstruct.frag_properties, :base_table, 0, {:base_table, table})
+      if base != {:base_table, table}, do: Signal.abort({:bad_type, table})
+
       if majority and cstruct.local_content,
         do: Signal.abort({:combine_error, table, local_content: true, majority: true})
 
-      %{cstruct | majority: majority}
+      for name <- Fragments.names(table), {:ok, one} = Definitions.fetch(name) do
+        stored(%{Cstruct.next_version(one) | majority: majority})
+      end
+
+      :ok
     end)
   end
 
@@ -205,11 +214,6 @@ defmodule Remnesia.Engine.Local.Change do
   end
 
   def master_nodes(table, nodes), do: {:error, {:bad_type, table, nodes}}
-
-  def fragments(table, {operation, _detail}) when operation in [:activate, :add_frag],
-    do: {:aborted, {:not_available, "fragments: #{inspect(table)}"}}
-
-  def fragments(table, change), do: {:aborted, {:bad_type, table, change}}
 
   # --- helpers ---
 

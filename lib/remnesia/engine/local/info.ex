@@ -5,7 +5,7 @@ defmodule Remnesia.Engine.Local.Info do
   # guides/differences.md.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Locks, Settings}
+  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Fragments, Locks, Settings}
   alias Remnesia.{Events, Native}
 
   @table_items [
@@ -82,7 +82,15 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(%{name: :schema} = cstruct, :all),
     do: all(cstruct, Enum.sort(@schema_items ++ @table_items))
 
-  defp table_item(cstruct, :all), do: all(cstruct, @table_items)
+  defp table_item(cstruct, :all) do
+    if Fragments.state_of(cstruct),
+      do: all(cstruct, Enum.sort([:frag_hash | @table_items])),
+      else: all(cstruct, @table_items)
+  end
+
+  defp table_item(cstruct, :frag_hash),
+    do: Fragments.state_of(cstruct) || abort({:no_exists, cstruct.name, :frag_hash})
+
   defp table_item(%{name: :schema}, item) when item in @schema_items, do: tables()
   defp table_item(%{name: :schema}, :size), do: length(tables())
   defp table_item(%{name: :schema}, :memory), do: 0

@@ -14,7 +14,7 @@ defmodule Remnesia.Engine.Local.Lock do
     case Activity.get_id() do
       {:remnesia, {:tid, _, _}, _} -> acquire(item, kind)
       {:remnesia, _dirty, _} -> []
-      {module, id, store} -> module.lock(id, store, item, kind)
+      {module, id, store} -> Activity.handler(module).lock(id, store, item, kind)
       :undefined -> Signal.no_transaction()
     end
   end

@@ -14,6 +14,8 @@ defmodule Remnesia.Engine.Local.Schema do
     Definitions,
     Directory,
     Disc,
+    FragmentCstruct,
+    Fragments,
     Signal,
     Storage,
     Transaction
@@ -26,40 +28,71 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def create_table(table, options) when is_list(options) do
     change(fn _txn ->
-      cstruct = Cstruct.read!(table, options)
+      for cstruct <- table |> Cstruct.read!(options) |> fragments() |> Enum.map(&check!/1),
+          do: create(cstruct)
 
-      if table == :schema or Native.table_props(table) != :error,
-        do: Signal.abort({:already_exists, table})
-
-      cstruct
-      |> Cstruct.check!()
-      |> Cstruct.check_replicas!(Disc.used?())
-      |> Storage.check!()
-      |> create()
+      :ok
     end)
   end
 
   def create_table(table, options), do: {:aborted, {:badarg, table, options}}
 
-  defp create(cstruct) do
-    %{name: name, type: type, record_name: record_name, access_mode: mode} = cstruct
+  # A table is one fragment, or more.
+  defp fragments(%{frag_properties: []} = cstruct), do: [cstruct]
+  defp fragments(cstruct), do: FragmentCstruct.expand!(cstruct, :create)
 
+  defp check!(%{name: table} = cstruct) do
+    free!(table)
+
+    cstruct
+    |> Cstruct.check!()
+    |> Cstruct.check_replicas!(Disc.used?())
+    |> Storage.check!()
+  end
+
+  @doc "Refuses a name that a table has. A fragment that was left over by a killed process goes."
+  @spec free!(term) :: :ok | no_return
+  def free!(table) do
+    cond do
+      table == :schema -> Signal.abort({:already_exists, table})
+      Native.table_props(table) == :error -> :ok
+      left_over?(table) -> delete!(current(), table)
+      true -> Signal.abort({:already_exists, table})
+    end
+  end
+
+  defp left_over?(table) do
+    {:ok, cstruct} = Definitions.fetch(table)
+
+    case cstruct.frag_properties do
+      [base_table: base] -> table not in Fragments.names(base)
+      _other -> false
+    end
+  end
+
+  defp create(cstruct) do
+    make!(cstruct, Disc.define(cstruct))
+    # Told twice, as Mnesia does.
+    tell(:write, cstruct, [])
+    tell(:write, cstruct, [cstruct])
+  end
+
+  @doc "Makes a table, whose number on disc is this; nobody is told."
+  @spec make!(Cstruct.t(), non_neg_integer | nil) :: :ok | no_return
+  def make!(%{name: name} = cstruct, number) do
     case Native.table_create(
            name,
-           type,
+           cstruct.type,
            Cstruct.arity(cstruct),
-           record_name,
+           cstruct.record_name,
            Cstruct.indexes(cstruct),
            cstruct,
-           Disc.define(cstruct),
+           number,
            Disc.rows?(cstruct)
          ) do
       :ok ->
         Definitions.remember(cstruct)
-        :ok = Native.table_access(name, mode)
-        # Told twice, as Mnesia does.
-        tell(:write, cstruct, [])
-        tell(:write, cstruct, [cstruct])
+        :ok = Native.table_access(name, cstruct.access_mode)
 
       {:"$error", reason} ->
         Signal.abort(reason)
@@ -71,30 +104,60 @@ defmodule Remnesia.Engine.Local.Schema do
   def delete_table(table) do
     change(fn txn ->
       cstruct = existing!(table, {:no_exists, table})
-      writable!(table)
-      :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
-      with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
-      Definitions.forget(table)
-      tell(:delete, cstruct, :undefined)
-      Events.forget(table)
+      tables = if cstruct.frag_properties == [], do: [table], else: fragments!(table)
+      Enum.each(tables, &writable!/1)
+      Enum.each(tables, &delete!(txn, &1))
     end)
   end
 
-  # Unlike the other changes this one aborts the transaction it is called in.
+  # Fragments go all together.
+  defp fragments!(table) do
+    Fragments.state!(table)
+
+    case Fragments.foreigners(table) do
+      [] -> Fragments.names(table)
+      others -> Signal.abort({:combine_error, table, ~c"Too many foreigners", others})
+    end
+  end
+
+  @doc "Deletes a table within a change of the schema."
+  @spec delete!(reference, atom) :: :ok | no_return
+  def delete!(txn, table) do
+    {:ok, cstruct} = Definitions.fetch(table)
+    :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+    with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
+    Definitions.forget(table)
+    tell(:delete, cstruct, :undefined)
+    Events.forget(table)
+  end
+
+  # Unlike the other changes this one aborts the transaction it is called in. Where there is an access module that is asked.
   def clear_table(table) do
     if Transaction.inside?(), do: Signal.abort(:nested_transaction)
 
-    Transaction.run(
-      fn ->
-        txn = current()
-        if table == :schema, do: Signal.abort({:bad_type, :schema})
-        cstruct = existing!(table, {:no_exists, table})
-        writable!(table)
-        :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
-        tell_cleared(cstruct, txn)
-      end,
-      :infinity
-    )
+    case Activity.get_id() do
+      {module, _dirty, _store} when module != :remnesia ->
+        Activity.transaction(fn -> clear_by_module(table) end, :infinity, module)
+
+      _no_module ->
+        Transaction.run(fn -> clear!(table) end, :infinity)
+    end
+  end
+
+  defp clear_by_module(table) do
+    {module, id, store} = Activity.get_id()
+    Activity.handler(module).clear_table(id, store, table, :_)
+  end
+
+  @doc "Deletes all records within the transaction of the process."
+  @spec clear!(term) :: :ok | no_return
+  def clear!(table) do
+    txn = current()
+    if table == :schema, do: Signal.abort({:bad_type, :schema})
+    cstruct = existing!(table, {:no_exists, table})
+    writable!(table)
+    :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
+    tell_cleared(cstruct, txn)
   end
 
   # Subscribers of a table learn that it was cleared by messages about its definition.
