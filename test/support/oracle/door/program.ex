@@ -34,7 +34,7 @@ defmodule Oracle.Door.Program do
   end
 
   defp fragmented(depth) do
-    {:activity, pick([:fragments, :fragments, :call]), pick(@kinds),
+    {:activity, :fragments, pick(@kinds),
      for(_ <- 1..:rand.uniform(7), do: operation(depth, [@fragmented])), ending()}
   end
 
@@ -230,7 +230,9 @@ defmodule Oracle.Door.Program do
 
   defp smaller_step({:activity, form, kind, operations, ending}) do
     plain = if ending == :ok, do: [], else: [{:activity, form, kind, operations, :ok}]
-    form_plain = if form == :call, do: [], else: [{:activity, :call, kind, operations, ending}]
+
+    form_plain =
+      if form in [:call, :fragments], do: [], else: [{:activity, :call, kind, operations, ending}]
 
     for(smaller <- smaller(operations), do: {:activity, form, kind, smaller, ending}) ++
       plain ++ form_plain
