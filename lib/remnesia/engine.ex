@@ -172,6 +172,7 @@ defmodule Remnesia.Engine do
   # --- schema ---
 
   def create_table(table, options), do: Schema.create_table(table, options)
+  def refuse_change(reason), do: Schema.refuse(reason)
   def delete_table(table), do: Schema.delete_table(table)
   def clear_table(table), do: Schema.clear_table(table)
   def add_table_copy(table, node, type), do: Schema.add_table_copy(table, node, type)
@@ -224,6 +225,7 @@ defmodule Remnesia.Engine do
   # --- information ---
 
   def table_info(table, item), do: Info.table(table, item)
+  def raw_table_info(table, item), do: Info.raw(table, item)
 
   @doc "What `create_table` made of its options, or nil."
   @spec definition(table) :: Remnesia.Engine.Cstruct.t() | nil
@@ -233,6 +235,10 @@ defmodule Remnesia.Engine do
       :error -> nil
     end
   end
+
+  @doc "Is there such a table? The schema is one."
+  @spec table?(term) :: boolean
+  def table?(table), do: table == :schema or (is_atom(table) and definition(table) != nil)
 
   def system_info(item), do: Info.system(item)
   def info, do: Report.info()

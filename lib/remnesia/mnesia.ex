@@ -204,7 +204,12 @@ defmodule :remnesia do
   @spec raw_table_info(atom, :size | :memory) :: non_neg_integer
   defdelegate raw_table_info(table, item), to: Tables
 
-  # --- SNMP, which is left out ---
+  # --- what is left out ---
+
+  @doc "Storage plug-ins are left out: `{:aborted, {:not_available, text}}`."
+  @spec add_backend_type(atom, module) :: {:aborted, term}
+  def add_backend_type(_name, _module),
+    do: {:aborted, {:not_available, "Remnesia has no storage plug-ins"}}
 
   @doc "SNMP is left out: `{:aborted, {:not_available, text}}`."
   @spec snmp_open_table(atom, term) :: {:aborted, term}

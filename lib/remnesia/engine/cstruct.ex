@@ -201,7 +201,7 @@ defmodule Remnesia.Engine.Cstruct do
       record_name: :schema,
       attributes: [:table, :cstruct],
       ram_copies: [node()],
-      cookie: {{0, 0, 0}, node()}
+      cookie: {{0, 0, 1}, node()}
     }
   end
 

@@ -44,6 +44,20 @@ defmodule Remnesia.Mnesia.Explicit do
 
   @doc false
   @spec select(id, store, term, term, term) :: term
+  def select({:tid, _, _}, _store, table, spec, lock)
+      when table == :schema or not is_atom(table) do
+    cond do
+      table != :schema ->
+        Engine.abort({:bad_type, table})
+
+      lock in [:read, :write, :sticky_write, :load, :none] ->
+        Engine.abort({:bad_type, table, spec})
+
+      true ->
+        Engine.abort({:bad_type, table, lock})
+    end
+  end
+
   def select(id, store, table, spec, lock),
     do: Engine.in_activity(id, store, :select, [table, spec, lock])
 

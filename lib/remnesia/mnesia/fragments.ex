@@ -13,7 +13,6 @@ defmodule :remnesia_frag do
 
   alias Remnesia.Engine.Local.{Fragments, Signal}
   alias Remnesia.Engine.Local.FragmentSelect, as: Select
-  alias Remnesia.Native
 
   @type id :: Remnesia.Mnesia.Explicit.id()
   @type store :: Remnesia.Mnesia.Explicit.store()
@@ -142,7 +141,7 @@ defmodule :remnesia_frag do
   @doc false
   @spec foldl(id, store, fun, term, term, term) :: term
   def foldl(id, store, fun, acc, table, lock) do
-    locked(id, store, table, lock)
+    locked(id, store, table, lock, &Function.identity/1)
 
     table
     |> Fragments.names()
@@ -152,7 +151,7 @@ defmodule :remnesia_frag do
   @doc false
   @spec foldr(id, store, fun, term, term, term) :: term
   def foldr(id, store, fun, acc, table, lock) do
-    locked(id, store, table, lock)
+    locked(id, store, table, lock, &Enum.reverse/1)
 
     table
     |> Fragments.names()
@@ -160,15 +159,16 @@ defmodule :remnesia_frag do
   end
 
   # All of them, so that they stay as they are.
-  defp locked({:tid, _, _} = id, store, table, lock) do
+  defp locked({:tid, _, _} = id, store, table, lock, order) do
     if Fragments.state(table) != nil do
       still(id, table, fn ->
-        for name <- Fragments.names(table), do: :remnesia.lock(id, store, {:table, name}, lock)
+        for name <- order.(Fragments.names(table)),
+            do: :remnesia.lock(id, store, {:table, name}, lock)
       end)
     end
   end
 
-  defp locked(_dirty, _store, _table, _lock), do: :ok
+  defp locked(_dirty, _store, _table, _lock, _order), do: :ok
 
   # --- keys ---
 
@@ -288,7 +288,7 @@ defmodule :remnesia_frag do
 
   defp measured(table, item) do
     for name <- Fragments.names(table) do
-      if not is_atom(name) or name == :schema or Native.table_size(name) == :error,
+      if not Remnesia.Engine.table?(name),
         do: Signal.abort({:no_exists, name, item})
 
       {name, :remnesia.raw_table_info(name, item)}

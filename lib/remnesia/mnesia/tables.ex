@@ -23,7 +23,7 @@ defmodule Remnesia.Mnesia.Tables do
   def create_table([_ | _] = options) do
     case List.keytake(options, :name, 0) do
       {{:name, table}, options} -> Engine.create_table(table, options)
-      nil -> {:aborted, {:badarg, :unknown, ~c"Missing key", :name, options}}
+      nil -> Engine.refuse_change({:badarg, :unknown, ~c"Missing key", :name, options})
     end
   end
 
@@ -256,7 +256,10 @@ defmodule Remnesia.Mnesia.Tables do
   """
   @spec create_schema([node], list) :: :ok | {:error, term}
   def create_schema(nodes, properties \\ [])
-  def create_schema(nodes, _properties), do: Engine.create_schema(nodes)
+
+  def create_schema(nodes, properties) when is_list(properties), do: Engine.create_schema(nodes)
+  def create_schema([], properties), do: create_schema([node()], properties)
+  def create_schema(nodes, _properties), do: {:error, {:badarg, nodes}}
 
   @doc """
   Deletes the schema on disc; the database has to be stopped.
@@ -288,7 +291,7 @@ defmodule Remnesia.Mnesia.Tables do
 
   @doc false
   @spec raw_table_info(table, :size | :memory) :: non_neg_integer
-  def raw_table_info(table, item), do: Engine.table_info(table, item)
+  def raw_table_info(table, item), do: Engine.raw_table_info(table, item)
 
   @doc "Prints the definitions of all tables."
   @spec schema() :: :ok

@@ -94,6 +94,14 @@ defmodule Remnesia.Mnesia.DifferencesTest do
               {~c"Bad transform function", :door_o, :ignore, node(),
                {~c"Bad arity", {:door_o, 1, 1}, {:door_o, 1, 1}}}}
 
+    renamed = fn m ->
+      m.dirty_write({:door_d, 1, 1})
+      {:atomic, :ok} = m.transform_table(:door_d, :ignore, [:k, :v], :other)
+      m.dirty_read(:door_d, 1)
+    end
+
+    assert both(renamed) == {[{:door_d, 1, 1}], [{:other, 1, 1}]}
+
     # The new number is no difference where nothing is there.
     :remnesia.clear_table(:door_o)
     assert :remnesia.transform_table(:door_o, :ignore, [:k, :v, :w]) == {:atomic, :ok}
@@ -142,6 +150,19 @@ defmodule Remnesia.Mnesia.DifferencesTest do
     end
 
     assert both(write) == {[], [{:door_d, 1, :x}]}
+  end
+
+  test "a write within ets that does not fit" do
+    write = fn m ->
+      try do
+        m.ets(fn -> m.write(:door_d, {:door_d, 1, 2, 3}, :write) end)
+      catch
+        :exit, {:aborted, reason} -> reason
+      end
+    end
+
+    assert both(write) == {:ok, {:bad_type, {:door_d, 1, 2, 3}}}
+    :mnesia.clear_table(:door_d)
   end
 
   test "a continuation that is used twice" do

@@ -148,6 +148,22 @@ defmodule Remnesia.Engine.Local.Activity do
   defp own(:clear_table, [table]), do: Schema.clear!(table)
   defp own(operation, arguments), do: apply(Local, operation, arguments)
 
+  # These are the same in all dirty activities.
+  defp run_dirty(:ets, operation, arguments)
+       when operation in [:index_read, :index_match_object, :select_cont, :all_keys],
+       do: unchecked(operation, arguments)
+
+  defp run_dirty(:ets, :select, [_table, _spec, _limit, _kind] = arguments) do
+    unchecked(:select, arguments)
+  catch
+    :exit, {:aborted, {:badarg, [_type | _]}} -> :erlang.error(:badarg)
+  end
+
+  # No index is looked at there, so no pattern is too short for one.
+  defp run_dirty(:ets, :match_object, [table, pattern, kind])
+       when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2,
+       do: run_dirty(:ets, :select, [table, [{pattern, [], [:"$_"]}], kind])
+
   # An activity of kind :ets works on the table itself: whatever is wrong is a bad argument.
   defp run_dirty(:ets, operation, arguments) do
     case silent(operation, arguments) do

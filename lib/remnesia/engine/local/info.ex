@@ -79,6 +79,13 @@ defmodule Remnesia.Engine.Local.Info do
     end
   end
 
+  @doc "Size or memory, 0 of what is no table."
+  @spec raw(term, term) :: non_neg_integer | no_return
+  def raw(table, item) when item in [:size, :memory],
+    do: if(is_atom(table), do: table(table, item), else: 0)
+
+  def raw(table, item), do: abort({:no_exists, table, item})
+
   defp table_item(%{name: :schema} = cstruct, :all),
     do: all(cstruct, Enum.sort(@schema_items ++ @table_items))
 
@@ -200,6 +207,10 @@ defmodule Remnesia.Engine.Local.Info do
     do: Definitions.get(:dc_dump_limit, Settings.get(:dc_dump_limit))
 
   defp system_item(:debug), do: Definitions.get(:debug, Settings.get(:debug))
+
+  defp system_item(:extra_db_nodes),
+    do: Definitions.get(:extra_db_nodes, Settings.get(:extra_db_nodes))
+
   defp system_item(item) when item in @settings, do: Settings.get(item)
   defp system_item(:backend_types), do: [:ram_copies, :disc_copies, :disc_only_copies]
   defp system_item(:db_nodes), do: [node()]

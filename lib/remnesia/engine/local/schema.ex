@@ -102,12 +102,14 @@ defmodule Remnesia.Engine.Local.Schema do
   def delete_table(:schema), do: change(fn _txn -> Signal.abort({:bad_type, :schema}) end)
 
   def delete_table(table) do
-    change(fn txn ->
-      cstruct = existing!(table, {:no_exists, table})
-      tables = if cstruct.frag_properties == [], do: [table], else: fragments!(table)
-      Enum.each(tables, &writable!/1)
-      Enum.each(tables, &delete!(txn, &1))
-    end)
+    change(fn txn -> delete_whole!(txn, table) end)
+  end
+
+  defp delete_whole!(txn, table) do
+    cstruct = existing!(table, {:no_exists, table})
+    tables = if cstruct.frag_properties == [], do: [table], else: fragments!(table)
+    Enum.each(tables, &writable!/1)
+    Enum.each(tables, &delete!(txn, &1))
   end
 
   # Fragments go all together.
@@ -196,6 +198,15 @@ defmodule Remnesia.Engine.Local.Schema do
     :ok
   end
 
+  @doc "The record that the schema has of a table, in a list."
+  @spec definition(term) :: [tuple]
+  def definition(table) do
+    case is_atom(table) and Definitions.fetch(table) do
+      {:ok, cstruct} -> [record(cstruct)]
+      _none -> []
+    end
+  end
+
   # Mnesia leaves out the copies in storage of plug-ins.
   defp record(cstruct),
     do: {:schema, cstruct.name, cstruct |> Cstruct.to_list() |> Keyword.delete(:external_copies)}
@@ -215,35 +226,36 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # The last copy takes the table with it.
   def del_table_copy(table, node) do
-    if is_atom(table) and table != :schema and node == node() do
-      with {:aborted, {:no_exists, ^table}} <- delete_table(table),
-           do: {:aborted, {:no_exists, {table, :cstruct}}}
-    else
-      change(fn _txn ->
-        existing!(table, {:no_exists, {table, :cstruct}})
-        if not is_atom(node), do: Signal.abort({:badarg, table, node})
+    change(fn txn ->
+      if not is_atom(node), do: Signal.abort({:badarg, table, node})
+      existing!(table, {:no_exists, {table, :cstruct}})
+      drop_copy(txn, table, node)
+    end)
+  end
 
-        if table == :schema and node == node(),
-          do: Signal.abort({:combine_error, :schema, ~c"Last replica"}),
-          else: Signal.abort({:badarg, table, :unknown})
-      end)
+  defp drop_copy(txn, table, node) do
+    cond do
+      node != node() -> Signal.abort({:badarg, table, :unknown})
+      table == :schema -> Signal.abort({:combine_error, :schema, ~c"Last replica"})
+      true -> delete_whole!(txn, table)
     end
   end
 
   def move_table_copy(table, from, to) do
     change(fn _txn ->
       cond do
-        not (is_atom(table) and is_atom(from) and is_atom(to)) ->
-          Signal.abort({:badarg, table, from, to})
-
         table == :schema ->
           Signal.abort({:bad_type, :schema})
+
+        not (is_atom(from) and is_atom(to)) ->
+          Signal.abort({:badarg, table, from, to})
 
         true ->
           :ok
       end
 
       copies = Cstruct.nodes(existing!(table, {:no_exists, table}))
+      writable!(table)
 
       cond do
         to in copies -> Signal.abort({:already_exists, table, to})
@@ -255,11 +267,14 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def change_table_copy_type(table, node, type) do
     change(fn txn ->
+      if not is_atom(node), do: Signal.abort({:badarg, table, node})
       copies = existing!(table, {:no_exists, table})
+      if table != :schema, do: writable!(table)
 
       cond do
-        not is_atom(node) ->
-          Signal.abort({:badarg, table, node})
+        # Mnesia's word for a node that has no copy.
+        type == :unknown ->
+          drop_copy(txn, table, node)
 
         not Cstruct.storage_type?(type) ->
           Signal.abort({:bad_type, {:storage_type, type}})
@@ -290,25 +305,33 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # --- the schema on disc, other nodes ---
 
-  def create_schema(nodes) when is_list(nodes) do
-    other = Enum.find(nodes, &(&1 != node()))
+  def create_schema([]), do: create_schema([node()])
 
+  def create_schema(nodes) when is_list(nodes) do
     cond do
-      other != nil -> {:error, {other, {~c"All nodes not running", other, :nodedown}}}
-      Native.running() or Directory.exists?() -> {:error, {node(), {:already_exists, node()}}}
+      nodes != Enum.uniq(nodes) -> {:error, {:combine_error, nodes}}
+      refused = Enum.find_value(nodes, &schema_there/1) -> {:error, refused}
       true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
     end
   end
 
   def create_schema(nodes), do: {:error, {:badarg, nodes}}
 
-  def delete_schema(nodes) when is_list(nodes) do
+  # What keeps a node from getting a schema.
+  defp schema_there(node) when node != node(),
+    do: {node, {~c"All nodes not running", node, :nodedown}}
+
+  defp schema_there(node) do
+    if Native.running() or Directory.exists?(), do: {node, {:already_exists, node}}
+  end
+
+  def delete_schema([_ | _] = nodes) do
     cond do
+      Native.running() and node() in nodes ->
+        {:error, {~c"Mnesia is not stopped everywhere", [node()]}}
+
       Enum.any?(nodes, &(&1 != node())) ->
         {:error, {~c"All nodes not running", Enum.reject(nodes, &(&1 == node()))}}
-
-      Native.running() ->
-        {:error, {~c"Mnesia is not stopped everywhere", nodes}}
 
       true ->
         Directory.delete()
@@ -323,7 +346,7 @@ defmodule Remnesia.Engine.Local.Schema do
     cond do
       not Native.running() -> {:error, {:node_not_running, node()}}
       Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:error, {:not_available, @no_cluster}}
-      true -> {:ok, here}
+      true -> connected(here)
     end
   end
 
@@ -337,6 +360,12 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   def change_config(key, _value), do: {:error, {:badarg, key}}
+
+  defp connected(nodes) do
+    known = Definitions.get(:extra_db_nodes, [])
+    Definitions.put(:extra_db_nodes, Enum.uniq(nodes ++ known))
+    {:ok, nodes}
+  end
 
   # --- waiting for tables ---
 
@@ -377,7 +406,8 @@ defmodule Remnesia.Engine.Local.Schema do
 
   @doc "Runs a change of the schema as a transaction of its own; the function gets the transaction."
   def change(fun) do
-    if Transaction.inside?() do
+    # Also a dirty activity is one that it would be nested in.
+    if Activity.get_id() != :undefined do
       {:aborted, :nested_transaction}
     else
       result = Transaction.run(fn -> locked(fun) end, :infinity)
@@ -394,6 +424,10 @@ defmodule Remnesia.Engine.Local.Schema do
     Signal.settle(apply(Native, :lock_global, arguments), :lock_global, arguments)
     {Activity.id(txn), fun.(txn)}
   end
+
+  @doc "A change that is none."
+  @spec refuse(term) :: {:aborted, term}
+  def refuse(reason), do: change(fn _txn -> Signal.abort(reason) end)
 
   @doc "The definition of a table that is there."
   def existing!(table, reason) do
