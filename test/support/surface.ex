@@ -184,8 +184,9 @@ defmodule Remnesia.Surface do
 
   # --- arguments ---
 
+  # Not `:_` for a table: stock may wait for the locks of all tables then.
   @junk [
-    :_,
+    :any,
     :nowhere,
     :schema,
     1,

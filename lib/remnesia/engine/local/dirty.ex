@@ -115,8 +115,14 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   @doc "The records that have a value at an indexed position."
   def index_lookup(table, value, position) do
-    arguments = [nil, table, value, position]
-    scan(:index_read, arguments, [table, value, position], [table, value, position])
+    case Native.index_read(nil, table, value, position) do
+      {:done, records} ->
+        records
+
+      answer ->
+        checked(answer, table, [table, value, position])
+        |> Scan.all(:index_read, [nil, table, value, position])
+    end
   end
 
   defp scan(operation, arguments, gone, _bad) do
@@ -135,10 +141,11 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def all_keys(table), do: Signal.abort({:bad_type, table})
 
-  def first(table), do: key(:first, [table])
-  def last(table), do: key(:last, [table])
-  def next(table, key), do: key(:next, [table, key])
-  def prev(table, key), do: key(:prev, [table, key])
+  # The NIFs are called by name: a call of one by its name in a variable costs as much as what it does.
+  def first(table), do: found(Native.first(nil, table), table, :none)
+  def last(table), do: found(Native.last(nil, table), table, :none)
+  def next(table, key), do: found(Native.next(nil, table, key), table, {:of, key})
+  def prev(table, key), do: found(Native.prev(nil, table, key), table, {:of, key})
 
   def last_number(table) do
     case Native.last_number(nil, table) do
@@ -147,13 +154,10 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  defp key(operation, [table | _] = arguments) do
-    case apply(Native, operation, [nil | arguments]) do
-      {:ok, key} -> key
-      :"$end_of_table" -> :"$end_of_table"
-      {:"$error", reason} -> refuse(table, arguments, reason)
-    end
-  end
+  defp found({:ok, key}, _table, _of), do: key
+  defp found(:"$end_of_table", _table, _of), do: :"$end_of_table"
+  defp found({:"$error", reason}, table, :none), do: refuse(table, [table], reason)
+  defp found({:"$error", reason}, table, {:of, key}), do: refuse(table, [table, key], reason)
 
   # --- what is not a value ---
 
