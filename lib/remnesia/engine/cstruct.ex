@@ -140,13 +140,8 @@ defmodule Remnesia.Engine.Cstruct do
       {:combine_error, name, [local_content: true, majority: true]}
     )
 
-    # Neither SNMP nor fragments exist here: the reason is the one Mnesia gives to a bad value.
+    # There is no SNMP here: the reason is the one Mnesia gives to a bad value.
     verify(cstruct.snmp == [], {:badarg, name, {:snmp, cstruct.snmp}})
-
-    verify(
-      cstruct.frag_properties == [],
-      {:badarg, name, {:frag_properties, cstruct.frag_properties}}
-    )
 
     Enum.each(
       cstruct.user_properties,
@@ -208,7 +203,7 @@ defmodule Remnesia.Engine.Cstruct do
       record_name: :schema,
       attributes: [:table, :cstruct],
       ram_copies: [node()],
-      cookie: {{0, 0, 0}, node()}
+      cookie: {{0, 0, 1}, node()}
     }
   end
 
@@ -323,10 +318,12 @@ defmodule Remnesia.Engine.Cstruct do
   defp index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
   defp index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
 
-  defp position!(position, _cstruct) when is_integer(position), do: position
-  defp position!({_plugin} = item, _cstruct), do: item
+  @doc "The position of an attribute, which may be said by its name."
+  @spec position!(term, t) :: term | no_return
+  def position!(position, _cstruct) when is_integer(position), do: position
+  def position!({_plugin} = item, _cstruct), do: item
 
-  defp position!([_ | _] = items, cstruct) do
+  def position!([_ | _] = items, cstruct) do
     verify(not List.improper?(items), {:bad_type, items})
 
     case Enum.map(items, &position!(&1, cstruct)) do
@@ -335,7 +332,7 @@ defmodule Remnesia.Engine.Cstruct do
     end
   end
 
-  defp position!(attribute, %{attributes: attributes}) do
+  def position!(attribute, %{attributes: attributes}) do
     case is_atom(attribute) and is_list(attributes) and
            Enum.find_index(attributes, &(&1 == attribute)) do
       index when is_integer(index) -> index + 2
