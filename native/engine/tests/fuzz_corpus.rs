@@ -6,7 +6,7 @@ mod fuzz;
 
 use std::path::Path;
 
-fn replay(name: &str, target: fn(&[u8])) {
+fn replay(name: &str, rounds: usize, target: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
     let mut files = 0;
     for file in std::fs::read_dir(&corpus).expect("the corpus is part of the repository") {
@@ -23,7 +23,7 @@ fn replay(name: &str, target: fn(&[u8])) {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 56) as u8
     };
-    for round in 0..20_000 {
+    for round in 0..rounds {
         let data: Vec<u8> = (0..20 + round % 300).map(|_| byte()).collect();
         target(&data);
     }
@@ -31,15 +31,35 @@ fn replay(name: &str, target: fn(&[u8])) {
 
 #[test]
 fn term() {
-    replay("term", fuzz::term);
+    replay("term", 20_000, fuzz::term);
 }
 
 #[test]
 fn order() {
-    replay("order", fuzz::order);
+    replay("order", 20_000, fuzz::order);
 }
 
 #[test]
 fn spec() {
-    replay("spec", fuzz::spec);
+    replay("spec", 20_000, fuzz::spec);
+}
+
+#[test]
+fn value() {
+    replay("value", 20_000, fuzz::value);
+}
+
+#[test]
+fn log() {
+    replay("log", 20_000, fuzz::log);
+}
+
+#[test]
+fn pages() {
+    replay("pages", 100, fuzz::pages);
+}
+
+#[test]
+fn program() {
+    replay("program", 150, fuzz::program);
 }
