@@ -170,7 +170,8 @@ pub fn pages(data: &[u8]) {
     for _ in 0..1 + choices.below(6) {
         let page = usize::from(choices.byte()) % (file.len() / PAGE);
         // Mostly the heads of pages and the places of their nodes, which are what LMDB goes by.
-        let within = if choices.byte() & 3 == 0 { usize::from(u16::from_le_bytes(choices.bytes())) % PAGE } else { choices.below(64) };
+        let within =
+            if choices.byte() & 3 == 0 { usize::from(u16::from_le_bytes(choices.bytes())) % PAGE } else { choices.below(64) };
         match choices.below(8) {
             0 => file.truncate((page * PAGE + within).max(1)),
             1 => {
