@@ -46,7 +46,7 @@ fn spec() {
 
 #[test]
 fn value() {
-    replay("value", 20_000, fuzz::value);
+    replay("value", 3_000, fuzz::value);
 }
 
 #[test]
