@@ -67,7 +67,13 @@ defmodule Remnesia.Engine.Local.Dirty do
       when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2 do
     spec = [{pattern, [], [:"$_"]}]
 
-    with [] <- scan(:select, [nil, table, spec, :read, 0], [table, pattern], [table, pattern]) do
+    answer =
+      case Native.select(nil, table, spec, :read, 0) do
+        {:done, found} -> found
+        answer -> scanned(answer, :select, [nil, table, spec, :read, 0], [table, pattern])
+      end
+
+    with [] <- answer do
       Index.check_length(table, pattern)
       []
     end
@@ -75,8 +81,13 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def match_object(table, pattern), do: Signal.abort({:bad_type, table, pattern})
 
-  def select(table, spec) when is_atom(table) and table != :schema and is_list(spec),
-    do: scan(:select, [nil, table, spec, :read, 0], [table, spec], [table, spec])
+  def select(table, spec) when is_atom(table) and table != :schema and is_list(spec) do
+    # What is found in one slice costs one call and no lists of arguments.
+    case Native.select(nil, table, spec, :read, 0) do
+      {:done, found} -> found
+      answer -> scanned(answer, :select, [nil, table, spec, :read, 0], [table, spec])
+    end
+  end
 
   def select(table, spec), do: Signal.abort({:bad_type, table, spec})
 
@@ -120,16 +131,17 @@ defmodule Remnesia.Engine.Local.Dirty do
         records
 
       answer ->
-        checked(answer, table, [table, value, position])
-        |> Scan.all(:index_read, [nil, table, value, position])
+        scanned(answer, :index_read, [nil, table, value, position], [table, value, position])
     end
   end
 
-  defp scan(operation, arguments, gone, _bad) do
-    [_ctx, table | _] = arguments
-    answer = checked(apply(Native, operation, arguments), table, gone)
-    Scan.all(answer, operation, arguments)
-  end
+  defp scan(operation, arguments, item),
+    do: operation |> call(arguments) |> scanned(operation, arguments, item)
+
+  defp call(operation, arguments), do: apply(Native, operation, arguments)
+
+  defp scanned(answer, operation, [_ctx, table | _] = arguments, item),
+    do: answer |> checked(table, item) |> Scan.all(operation, arguments)
 
   defp checked({:"$error", reason}, table, item), do: refuse(table, item, reason)
   defp checked(answer, _table, _item), do: answer
@@ -137,7 +149,7 @@ defmodule Remnesia.Engine.Local.Dirty do
   # --- keys ---
 
   def all_keys(table) when is_atom(table) and table != :schema,
-    do: scan(:all_keys, [nil, table], table, table)
+    do: scan(:all_keys, [nil, table], table)
 
   def all_keys(table), do: Signal.abort({:bad_type, table})
 
