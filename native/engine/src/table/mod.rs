@@ -172,6 +172,10 @@ impl Table {
         self.store.neighbour(key, backward)
     }
 
+    pub fn neighbour_of_gone(&self, key: &Key) -> Option<Record> {
+        self.store.neighbour_of_gone(key)
+    }
+
     pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
         self.store.last_below(bytes)
     }

@@ -186,8 +186,22 @@ impl Store {
         }
     }
 
-    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key.
+    /// The key's neighbour in scan order; `None` at the end. In a hash table the key has to be there.
     pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
+        self.step(key, backward, |shard, key| shard.get(key).map(|_| ()).ok_or(AbsentKey))
+    }
+
+    /// The same for a key that may be gone meanwhile.
+    pub fn neighbour_of_gone(&self, key: &Key) -> Option<Record> {
+        self.step(Some(key), false, |_, _| Ok(())).ok().flatten()
+    }
+
+    fn step(
+        &self,
+        key: Option<&Key>,
+        backward: bool,
+        check: impl FnOnce(&Shard, &Key) -> Result<(), AbsentKey>,
+    ) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
                 let first = match key {
@@ -195,7 +209,7 @@ impl Store {
                     Some(key) => {
                         let part = self.part(key);
                         let shard = parts[part].inner.read();
-                        shard.get(key).ok_or(AbsentKey)?;
+                        check(&shard, key)?;
                         if let Some(rows) = shard.next(Some(key)) {
                             return Ok(Some(rows.first().clone()));
                         }

@@ -60,8 +60,8 @@ impl OpenTable {
         self.dropped.load(Ordering::Acquire)
     }
 
-    pub fn set_dropped(&self) {
-        self.dropped.store(true, Ordering::Release);
+    pub fn set_dropped(&self, dropped: bool) {
+        self.dropped.store(dropped, Ordering::Release);
     }
 
     /// Nothing keeps a writer from writing, and nobody wants to be told of it.

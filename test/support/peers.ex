@@ -1,0 +1,106 @@
+defmodule Remnesia.Peers do
+  @moduledoc false
+
+  # Other VMs on this machine, each with Mnesia and Remnesia in a directory of its own. They are spoken to through their standard
+  # input, so a test may cut or kill what it likes. Where a VM cannot be part of a network, tests that need peers fail or, with
+  # REMNESIA_NO_PEERS set, are skipped; `unavailable/0` says why.
+
+  @host ~c"127.0.0.1"
+
+  @doc "Nil if peers can be started, else why not."
+  def unavailable do
+    if System.get_env("REMNESIA_NO_PEERS"), do: "REMNESIA_NO_PEERS is set", else: distribution()
+  end
+
+  defp distribution do
+    if not Node.alive?(), do: System.cmd("epmd", ["-daemon"])
+
+    case Node.alive?() or Node.start(:"remnesia_test_#{System.pid()}@#{@host}", :longnames) do
+      true -> nil
+      {:ok, _pid} -> nil
+      {:error, reason} -> "distribution cannot be started: #{inspect(reason)}"
+    end
+  end
+
+  @doc "Starts nodes of these short names; a list of `{peer, node}`. Options: `:dir` (where they live), `:args`, `:code`."
+  def start(names, options), do: Enum.map(names, &start_one(&1, options))
+
+  def start_one(name, options) do
+    dir = Path.join(Keyword.fetch!(options, :dir), to_string(name))
+    File.mkdir_p!(dir)
+
+    paths =
+      for path <- :code.get_path(), Keyword.get(options, :code, true) or not ours?(path), do: path
+
+    arguments =
+      [
+        ~c"-mnesia",
+        ~c"dir",
+        ~c"\"#{dir}\"",
+        ~c"-kernel",
+        ~c"prevent_overlapping_partitions",
+        ~c"false"
+      ] ++
+        Enum.flat_map(Keyword.get(options, :env, []), fn {app, key, value} ->
+          [~c"-#{app}", ~c"#{key}", ~c"#{:io_lib.format("~w", [value])}"]
+        end) ++
+        [~c"-setcookie", ~c"#{Node.get_cookie()}", ~c"-pa" | paths] ++
+        Keyword.get(options, :args, [])
+
+    {:ok, peer, node} =
+      :peer.start(%{
+        name: :"#{name}_#{System.pid()}",
+        host: @host,
+        longnames: true,
+        connection: :standard_io,
+        args: arguments,
+        wait_boot: 30_000
+      })
+
+    {:ok, _apps} = call({peer, node}, Application, :ensure_all_started, [:elixir])
+    {:ok, _apps} = call({peer, node}, Application, :ensure_all_started, [:logger])
+    {peer, node}
+  end
+
+  defp ours?(path), do: String.contains?(to_string(path), "/lib/remnesia/")
+
+  @doc "Calls a function there; what it raises is raised here."
+  def call({peer, _node}, module, function, arguments, timeout \\ 60_000),
+    do: :peer.call(peer, module, function, arguments, timeout)
+
+  def mnesia(peer, function, arguments), do: call(peer, :mnesia, function, arguments)
+
+  @doc """
+  Evaluates a block there, with these variables: `on(peer, [n: n], do: :mnesia.dirty_read(:t, n))`. Blocks of a test have no code that another
+  VM could load.
+  """
+  defmacro on(peer, variables \\ [], do: block) do
+    quote do
+      Remnesia.Peers.call(unquote(peer), Code, :eval_quoted, [
+        unquote(Macro.escape(block)),
+        unquote(variables)
+      ])
+      |> elem(0)
+    end
+  end
+
+  @doc "Ends a peer as the kernel would."
+  def kill({peer, _node} = which) do
+    monitor = Process.monitor(peer)
+    Process.unlink(peer)
+    System.cmd("kill", ["-9", call(which, System, :pid, [])])
+
+    receive do
+      {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
+    after
+      10_000 -> raise "peer #{inspect(which)} does not go down"
+    end
+  end
+
+  @doc "Stops a peer if it is there."
+  def stop({peer, _node}) do
+    :peer.stop(peer)
+  catch
+    _kind, _reason -> :ok
+  end
+end
