@@ -39,6 +39,9 @@ defmodule Remnesia.Backend do
   @aliases [:remnesia_ram, :remnesia_disc, :remnesia_disc_only]
   @disc_only "remnesia_disc_only is not available in this version of Remnesia"
 
+  @lossy "Mnesia of this OTP release loses the records of a table that goes from here to disc_copies at once: " <>
+           "change it to disc_only_copies first, then to disc_copies"
+
   @typedoc "A storage type that `register/0` adds."
   @type storage :: :remnesia_ram | :remnesia_disc | :remnesia_disc_only
 
@@ -93,7 +96,23 @@ defmodule Remnesia.Backend do
   def check_definition(:remnesia_disc_only, _table, [_ | _], _properties),
     do: {:error, @disc_only}
 
-  def check_definition(_alias, _table, _nodes, _properties), do: :ok
+  def check_definition(_alias, table, _nodes, properties) do
+    if lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &(&1 in copies(table))),
+      do: {:error, @lossy},
+      else: :ok
+  end
+
+  # Where a table is kept by us before the change that is being checked.
+  defp copies(table) do
+    for {{_alias, __MODULE__}, nodes} <- :mnesia.table_info(table, :external_copies),
+        node <- nodes,
+        do: node
+  catch
+    :exit, _new -> []
+  end
+
+  # Mnesia before OTP 27 forgets to write the records: they are gone after a restart.
+  defp lossy?, do: :erlang.system_info(:otp_release) < ~c"27"
 
   @doc false
   def real_suffixes, do: []

@@ -12,13 +12,27 @@ defmodule Remnesia.Peers do
     if System.get_env("REMNESIA_NO_PEERS"), do: "REMNESIA_NO_PEERS is set", else: distribution()
   end
 
+  # A named node needs the daemon that knows names and ports.
   defp distribution do
-    if not Node.alive?(), do: System.cmd("epmd", ["-daemon"])
+    epmd = System.find_executable("epmd") || to_string(:code.root_dir()) <> "/bin/epmd"
+    System.cmd(epmd, ["-daemon"], stderr_to_stdout: true)
+    connect(100)
+  rescue
+    error -> "epmd cannot be started: #{Exception.message(error)}"
+  end
 
-    case Node.alive?() or Node.start(:"remnesia_test_#{System.pid()}@#{@host}", :longnames) do
-      true -> nil
-      {:ok, _pid} -> nil
-      {:error, reason} -> "distribution cannot be started: #{inspect(reason)}"
+  defp connect(tries) do
+    case :gen_tcp.connect({127, 0, 0, 1}, 4369, [], 1000) do
+      {:ok, socket} ->
+        :gen_tcp.close(socket)
+        nil
+
+      {:error, reason} when tries == 0 ->
+        "epmd does not answer: #{inspect(reason)}"
+
+      {:error, _reason} ->
+        Process.sleep(20)
+        connect(tries - 1)
     end
   end
 
@@ -44,7 +58,7 @@ defmodule Remnesia.Peers do
         Enum.flat_map(Keyword.get(options, :env, []), fn {app, key, value} ->
           [~c"-#{app}", ~c"#{key}", ~c"#{:io_lib.format("~w", [value])}"]
         end) ++
-        [~c"-setcookie", ~c"#{Node.get_cookie()}", ~c"-pa" | paths] ++
+        [~c"-setcookie", ~c"remnesia", ~c"-pa" | paths] ++
         Keyword.get(options, :args, [])
 
     {:ok, peer, node} =
@@ -74,14 +88,22 @@ defmodule Remnesia.Peers do
   Evaluates a block there, with these variables: `on(peer, [n: n], do: :mnesia.dirty_read(:t, n))`. Blocks of a test have no code that another
   VM could load.
   """
-  defmacro on(peer, variables \\ [], do: block) do
+  defmacro on(peer, variables \\ [], options) do
+    {block, more} = Keyword.pop!(options, :do)
+
     quote do
-      Remnesia.Peers.call(unquote(peer), Code, :eval_quoted, [
+      Remnesia.Peers.evaluate(
+        unquote(peer),
         unquote(Macro.escape(block)),
-        unquote(variables)
-      ])
-      |> elem(0)
+        unquote(variables) ++ unquote(more)
+      )
     end
+  end
+
+  @doc false
+  def evaluate(peer, block, variables) do
+    {value, _variables} = call(peer, Code, :eval_quoted, [block, variables])
+    value
   end
 
   @doc "Ends a peer as the kernel would."

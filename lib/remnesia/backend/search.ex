@@ -133,8 +133,11 @@ defmodule Remnesia.Backend.Search do
     records
   end
 
+  # Slot 0 is there in an empty table, too.
+  defp slots(table, 0, @end_of_table), do: slots(table, 0, {[], @end_of_table})
+
   defp slots(table, position, @end_of_table) do
     :erlang.put(@slots, {table, position, :over})
-    if position == 0, do: [], else: @end_of_table
+    @end_of_table
   end
 end
