@@ -78,6 +78,33 @@ defmodule Remnesia.Peers do
 
   defp ours?(path), do: String.contains?(to_string(path), "/lib/remnesia/")
 
+  @doc "Starts nodes that know each other, with one schema on disc and the backend's types; Mnesia runs on all."
+  def cluster(names, options) do
+    peers = start(names, options)
+    nodes = for {_peer, node} <- peers, do: node
+    [first | _] = peers
+    for node <- nodes, do: :pong = call(first, :net_adm, :ping, [node])
+    types = [backend_types: Remnesia.Backend.types()]
+    :ok = mnesia(first, :create_schema, [nodes, types])
+    for peer <- peers, do: :ok = mnesia(peer, :start, [])
+    for peer <- peers, do: :ok = mnesia(peer, :wait_for_tables, [[:schema], 10_000])
+    peers
+  end
+
+  @doc "Starts a node again that was killed or stopped, with its Mnesia; waits for all tables."
+  def restart(name, others, options) do
+    peer = start_one(name, options)
+    for {_peer, node} <- others, do: :pong = call(peer, :net_adm, :ping, [node])
+    :ok = mnesia(peer, :start, [])
+    :ok = mnesia(peer, :wait_for_tables, [mnesia(peer, :system_info, [:local_tables]), 30_000])
+    peer
+  end
+
+  @doc "What a node has of a table, and a proof that its indexes say the same."
+  def content({_peer, _node} = peer, table) do
+    call(peer, Remnesia.Peers.Content, :of, [table])
+  end
+
   @doc "Calls a function there; what it raises is raised here."
   def call({peer, _node}, module, function, arguments, timeout \\ 60_000),
     do: :peer.call(peer, module, function, arguments, timeout)
@@ -124,5 +151,27 @@ defmodule Remnesia.Peers do
     :peer.stop(peer)
   catch
     _kind, _reason -> :ok
+  end
+end
+
+defmodule Remnesia.Peers.Content do
+  @moduledoc false
+
+  @doc "All records of the local copy, sorted. Raises where an index does not say the same as they do."
+  def of(table) do
+    storage = :mnesia.table_info(table, :storage_type)
+
+    pattern = :mnesia.table_info(table, :wild_pattern)
+    records = Enum.sort(apply(:mnesia_lib, :db_match_object, [storage, table, pattern]))
+
+    if length(records) != :mnesia.table_info(table, :size), do: raise("size of #{table}")
+
+    for position <- :mnesia.table_info(table, :index),
+        {value, records} <- Enum.group_by(records, &elem(&1, position - 1)) do
+      found = Enum.sort(:mnesia.dirty_index_read(table, value, position))
+      if found != records, do: raise("index #{position} of #{table} at #{inspect(value)}")
+    end
+
+    records
   end
 end

@@ -156,6 +156,9 @@ defmodule Remnesia.Backend.Table do
   @doc "Deletes the table; while a copy comes in, the copy alone."
   @spec delete(atom) :: :ok
   def delete(table) do
+    # The first call of a start from a fallback.
+    :ok = ensure_started()
+
     if aside?(table) do
       take_back(table)
     else
