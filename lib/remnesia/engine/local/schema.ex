@@ -7,6 +7,7 @@ defmodule Remnesia.Engine.Local.Schema do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
+  alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Cstruct
 
   alias Remnesia.Engine.Local.{
@@ -22,7 +23,8 @@ defmodule Remnesia.Engine.Local.Schema do
   alias Remnesia.Events
   alias Remnesia.Native
 
-  @no_cluster "clusters are not available in this version of Remnesia: tables live on one node"
+  @no_cluster "`config :remnesia, engine: :local` says that tables live on this node"
+  @convert "a node with tables of its own cannot join a cluster: Remnesia.Cluster.convert/1 makes them a cluster's"
 
   def create_table(table, options) when is_list(options) do
     change(fn _txn ->
@@ -231,6 +233,7 @@ defmodule Remnesia.Engine.Local.Schema do
     other = Enum.find(nodes, &(&1 != node()))
 
     cond do
+      other in Node.list() and not Native.running() -> Start.create_schema(nodes)
       other != nil -> {:error, {other, {~c"All nodes not running", other, :nodedown}}}
       Native.running() or Directory.exists?() -> {:error, {node(), {:already_exists, node()}}}
       true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
@@ -259,8 +262,10 @@ defmodule Remnesia.Engine.Local.Schema do
 
     cond do
       not Native.running() -> {:error, {:node_not_running, node()}}
-      Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:error, {:not_available, @no_cluster}}
-      true -> {:ok, here}
+      not Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:ok, here}
+      tables?() -> {:error, {:not_available, @convert}}
+      Application.get_env(:remnesia, :engine) == :local -> {:error, {:not_available, @no_cluster}}
+      true -> Start.join(others)
     end
   end
 
@@ -274,6 +279,8 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   def change_config(key, _value), do: {:error, {:badarg, key}}
+
+  defp tables?, do: Enum.any?(Native.tables(), &is_atom/1)
 
   # --- waiting for tables ---
 
