@@ -169,7 +169,7 @@ defmodule Remnesia.Engine.Cluster do
   # Of a table of the backend that is here. Mnesia locks the table unless the key is bound in the head.
   def explain(table, spec) do
     with plan when elem(plan, 0) != :bad_spec <- Explain.plan({:mnesia, table}, spec),
-         do: put_elem(plan, 2, if(key_bound?(spec), do: :records, else: :table))
+         do: put_elem(plan, 2, if(key_bound?(spec), do: :record, else: :table))
   end
 
   defp key_bound?([{head, _guards, _body}]) when is_tuple(head) and tuple_size(head) > 1,

@@ -14,6 +14,9 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "The engine that this node starts with."
   @spec engine() :: :local | :cluster
   def engine do
+    # What the command line says of Mnesia's directory is known when that is loaded.
+    Application.load(:mnesia)
+
     case Application.get_env(:remnesia, :engine) do
       engine when engine in [:local, :cluster] -> engine
       _not_said -> if File.exists?(mark()), do: :cluster, else: :local

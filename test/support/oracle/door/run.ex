@@ -17,16 +17,17 @@ defmodule Oracle.Door.Run do
 
   @options [attributes: [:k, :a, :b]]
 
-  def create(side) do
+  @doc "Makes the tables; `storage` is where."
+  def create(side, storage \\ []) do
     for {table, options} <- [
           door_set: [index: [:a]],
           door_plain: [],
           door_ordered: [type: :ordered_set, index: [:a], record_name: :other],
           door_bag: [type: :bag, index: [:a]]
         ],
-        do: {:atomic, :ok} = side.create_table(table, options ++ @options)
+        do: {:atomic, :ok} = side.create_table(table, storage ++ options ++ @options)
 
-    {:atomic, :ok} = side.create_table(:door_counter, [])
+    {:atomic, :ok} = side.create_table(:door_counter, storage)
   end
 
   def delete(side) do
@@ -41,9 +42,9 @@ defmodule Oracle.Door.Run do
   end
 
   @doc "Answers and events of a program on fresh tables."
-  def run(side, program) do
+  def run(side, program, storage \\ []) do
     delete(side)
-    create(side)
+    create(side, storage)
 
     answers =
       for step <- program do
