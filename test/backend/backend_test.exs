@@ -198,4 +198,22 @@ defmodule Remnesia.BackendTest do
     assert plan.({:"=:=", :"$1", 5}) == :key
     assert plan.({:"=:=", :"$2", 5}) == {:index, 3}
   end
+
+  # Stock's index takes 1 and 1.0 for one: it loses an entry.
+  test "an index finds keys and values that are equal numbers of both types", context do
+    %{peer: peer, node: node} = context
+
+    found =
+      for {table, storage} <- [n_stock: :ram_copies, n_ours: :remnesia_disc] do
+        {:atomic, :ok} =
+          Peers.mnesia(peer, :create_table, [table, [{storage, [node]}, {:index, [:val]}]])
+
+        on peer, t: table do
+          for key <- [1, 1.0], do: :mnesia.dirty_write({t, key, :x})
+          length(:mnesia.dirty_index_read(t, :x, :val))
+        end
+      end
+
+    assert found == [1, 2]
+  end
 end

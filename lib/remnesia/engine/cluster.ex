@@ -7,7 +7,8 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine.Cluster.{Bulk, Info, Start, Storage}
-  alias Remnesia.Engine.Local.{Disc, Explain}
+  alias Remnesia.Engine.Local
+  alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
   alias Remnesia.Native
 
   # --- transactions ---
@@ -122,13 +123,9 @@ defmodule Remnesia.Engine.Cluster do
     end
   end
 
-  # Mnesia reads this copy: it is complete.
+  # Mnesia reads the copy here: it is complete. Whether it is a native one the native side says.
   defp here?(table) do
-    :ets.lookup_element(:mnesia_gvar, {table, :where_to_read}, 2) == node() and
-      match?(
-        {:ext, _, Remnesia.Backend},
-        :ets.lookup_element(:mnesia_gvar, {table, :storage_type}, 2)
-      )
+    :ets.lookup_element(:mnesia_gvar, {table, :where_to_read}, 2) == node()
   rescue
     ArgumentError -> false
   end
@@ -150,13 +147,30 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate dirty_update_counter(table, key, increment), to: :mnesia
   defdelegate dirty_match_object(table, pattern), to: :mnesia
   defdelegate dirty_index_match_object(table, pattern, attribute), to: :mnesia
-  defdelegate dirty_index_read(table, value, attribute), to: :mnesia
   defdelegate dirty_all_keys(table), to: :mnesia
   defdelegate dirty_first(table), to: :mnesia
   defdelegate dirty_last(table), to: :mnesia
   defdelegate dirty_next(table, key), to: :mnesia
   defdelegate dirty_prev(table, key), to: :mnesia
   defdelegate dirty_slot(table, slot), to: :mnesia
+
+  def dirty_index_read(table, value, attribute) do
+    with true <- here?(table),
+         position when is_integer(position) <- position(table, attribute),
+         false <- :mnesia.has_var(value),
+         {:done, records} <- Native.index_read(nil, {:mnesia, table}, value, position) do
+      records
+    else
+      _elsewhere_or_long -> :mnesia.dirty_index_read(table, value, attribute)
+    end
+  end
+
+  defp position(_table, position) when is_integer(position), do: position
+
+  defp position(table, attribute) do
+    index = Enum.find_index(:mnesia.table_info(table, :attributes), &(&1 == attribute))
+    if index, do: index + 2
+  end
 
   # --- events ---
 
@@ -178,6 +192,23 @@ defmodule Remnesia.Engine.Cluster do
   defp key_bound?(_spec), do: false
 
   def analyze(table, spec), do: Explain.run({:mnesia, table}, spec)
+
+  # --- what is the same for both engines ---
+
+  defdelegate sync(), to: Local
+  defdelegate disc_metrics(), to: Local
+  defdelegate test_spec(record, spec), to: Explain, as: :test
+  defdelegate variable?(term), to: Pattern
+  defdelegate start(settings, start), to: Settings
+
+  @spec abort(term) :: no_return
+  def abort({:aborted, _reason} = reason), do: exit(reason)
+  def abort(reason), do: exit({:aborted, reason})
+
+  def modules do
+    {:ok, modules} = :application.get_key(:remnesia, :modules)
+    modules
+  end
 
   # --- schema ---
 
@@ -214,6 +245,7 @@ defmodule Remnesia.Engine.Cluster do
   defp several?(index), do: match?([_, _ | _], index)
   defp not_available(text), do: {:aborted, {:not_available, text}}
 
+  def add_table_index(table, attributes, options \\ [])
   def add_table_index(_table, _attributes, [_ | _]), do: not_available(@unique)
   def add_table_index(_table, [_, _ | _], []), do: not_available(@several)
 
