@@ -51,6 +51,9 @@ defmodule Remnesia.Peers do
         ~c"-mnesia",
         ~c"dir",
         ~c"\"#{dir}\"",
+        ~c"-mnesia",
+        ~c"core_dir",
+        ~c"\"#{dir}\"",
         ~c"-kernel",
         ~c"prevent_overlapping_partitions",
         ~c"false"

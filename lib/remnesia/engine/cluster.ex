@@ -168,7 +168,7 @@ defmodule Remnesia.Engine.Cluster do
   defp position(_table, position) when is_integer(position), do: position
 
   defp position(table, attribute) do
-    index = Enum.find_index(:mnesia.table_info(table, :attributes), &(&1 == attribute))
+    index = Enum.find_index(Info.table(table, :attributes), &(&1 == attribute))
     if index, do: index + 2
   end
 

@@ -3,6 +3,8 @@ defmodule Remnesia.Engine.Cluster.Bulk do
 
   # Searches that answer more than rows, made of Mnesia's functions: they hold locks on all nodes as those do.
 
+  alias Remnesia.Engine.Cluster.Info
+
   @doc "Results in the order of these positions of their records, negative ones falling; `limit` (0 for all) from number `offset` on."
   @spec select_in_order(atom, list, [integer], non_neg_integer, non_neg_integer, term) :: [term]
   def select_in_order(table, spec, order, limit, offset, lock) do
@@ -39,7 +41,7 @@ defmodule Remnesia.Engine.Cluster.Bulk do
   def delete_all(table, spec) do
     records = whole(table, spec)
 
-    if :mnesia.table_info(table, :type) == :bag,
+    if Info.table(table, :type) == :bag,
       do: each(records, &:mnesia.delete_object(table, &1, :write)),
       else: each(records, &:mnesia.delete(table, elem(&1, 1), :write))
   end
@@ -50,7 +52,7 @@ defmodule Remnesia.Engine.Cluster.Bulk do
     changed = Enum.map(found, fun)
 
     # All go before the first comes: of two equal records of a bag one may be the new form of another.
-    if :mnesia.table_info(table, :type) == :bag,
+    if Info.table(table, :type) == :bag,
       do: each(found, &:mnesia.delete_object(table, &1, :write))
 
     each(changed, &:mnesia.write(table, &1, :write))
