@@ -2,7 +2,7 @@ defmodule Remnesia.Native do
   @moduledoc false
 
   # The stubs of native/nif, one line each and nothing else: what each call takes and answers is "The NIF contract" in
-  # docs/design.md. Only Remnesia.Engine.Local and its files call this module.
+  # docs/design.md. Only Remnesia.Engine.Local, Remnesia.Backend and their files call this module, and the reads of Remnesia.Engine.Cluster.
 
   # Compiling must not load the library: it may not be built yet.
   @compile {:autoload, false}
