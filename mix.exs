@@ -60,6 +60,7 @@ defmodule Remnesia.MixProject do
         "guides/from_mnesia.md",
         "guides/queries.md",
         "guides/durability.md",
+        "guides/cluster.md",
         "guides/differences.md",
         "ARCHITECTURE.md",
         "docs/design.md",

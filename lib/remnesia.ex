@@ -20,7 +20,7 @@ defmodule Remnesia do
     * `Remnesia.Transaction` runs functions as transactions
     * `Remnesia.Schema` is about the database as a whole
 
-  Tables live on one node in this version, in memory or on disc (`Remnesia.Schema.setup/1`).
+  Tables live on this node, in memory or on disc (`Remnesia.Schema.setup/1`), or on several nodes (the guide "Several nodes").
   """
 
   alias Remnesia.{Engine, Table, Transaction}
@@ -53,11 +53,11 @@ defmodule Remnesia do
   defp named(result), do: result
 
   @doc """
-  Connects this node to others that run Remnesia.
+  Connects this node to others that run Remnesia's cluster engine, see the guide "Several nodes". The engine of this node becomes
+  that one, which takes a node without tables of its own.
 
-  Returns `{:ok, connected}`, which leaves out nodes that cannot be reached, or `{:error, reason}`: clusters are not
-  available in this version, so a node that can be reached is refused with `{:not_available, text}`. Raises
-  `Remnesia.Error` for what is no node.
+  Returns `{:ok, connected}`, which leaves out nodes that cannot be reached or do not run as a cluster, or `{:error, reason}`, with
+  `{:not_available, text}` for a node that has tables. Raises `Remnesia.Error` for what is no node.
 
       iex> Remnesia.add_nodes([])
       {:ok, []}

@@ -10,10 +10,21 @@ Application.put_env(:mnesia, :dir, to_charlist(Path.join(scratch, "mnesia")))
 {:ok, _} = Application.ensure_all_started(:remnesia)
 {:ok, _} = Application.ensure_all_started(:mnesia)
 
+# Tests on several VMs need a network of their own.
+peers =
+  case Remnesia.Peers.unavailable() do
+    nil ->
+      []
+
+    reason ->
+      IO.puts(:stderr, "\n*** Tests on several nodes are SKIPPED: #{reason} ***\n")
+      [:peers]
+  end
+
 # Longer forms: mix test --include long
 ExUnit.start(
   capture_log: true,
-  exclude: [:long],
+  exclude: [:long | peers],
   formatters: [ExUnit.CLIFormatter, Remnesia.Failures]
 )
 

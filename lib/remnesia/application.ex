@@ -6,6 +6,8 @@ defmodule Remnesia.Application do
 
   use Application
 
+  alias Remnesia.Engine.Choice
+  alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Local.{Checkpoints, Disc}
   alias Remnesia.Native
 
@@ -13,16 +15,35 @@ defmodule Remnesia.Application do
 
   @impl true
   def start(_type, _args) do
-    with :ok <- load(), :ok <- start_database() do
+    with :ok <- load(), :ok <- Start.choose(), :ok <- start_database() do
       options = [strategy: :one_for_one, name: Remnesia.Supervisor]
 
-      children = [Remnesia.Events, Disc, Checkpoints]
+      case Supervisor.start_link([Remnesia.Events, Disc, Checkpoints], options) do
+        {:ok, supervisor} ->
+          start_cluster(supervisor)
 
-      with {:error, reason} <- Supervisor.start_link(children, options) do
-        Native.db_stop()
-        {:error, reason(reason)}
+        {:error, reason} ->
+          Native.db_stop()
+          {:error, reason(reason)}
       end
     end
+  end
+
+  # Mnesia runs on our tables: it starts after and stops before them.
+  defp start_cluster(supervisor) do
+    with true <- Choice.cluster?(), {:error, reason} <- Start.mnesia() do
+      Supervisor.stop(supervisor)
+      Native.db_stop()
+      {:error, reason}
+    else
+      _started -> {:ok, supervisor}
+    end
+  end
+
+  @impl true
+  def prep_stop(state) do
+    Start.stop_mnesia()
+    state
   end
 
   defp reason({:shutdown, {:failed_to_start_child, Disc, reason}}), do: reason

@@ -5,8 +5,8 @@ defmodule Remnesia.Engine do
   # (`{:atomic, value} | {:aborted, reason}`, or an exit with `{:aborted, reason}`), so that every door is a thin layer
   # over the same calls.
   #
-  # Local is the only engine of this version. A cluster engine will be the second implementation of the callbacks, and
-  # this module the one place that chooses; until then a call costs one jump.
+  # There are two engines. This is the module as it is for Local, where a call costs one jump; for Cluster another form of it is loaded,
+  # see Remnesia.Engine.Choice.
 
   alias Remnesia.Engine.{Local, Reason, Report}
   alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}

@@ -2,7 +2,7 @@ defmodule Remnesia.Native do
   @moduledoc false
 
   # The stubs of native/nif, one line each and nothing else: what each call takes and answers is "The NIF contract" in
-  # docs/design.md. Only Remnesia.Engine.Local and its files call this module.
+  # docs/design.md. Only Remnesia.Engine.Local, Remnesia.Backend and their files call this module, and the reads of Remnesia.Engine.Cluster.
 
   # Compiling must not load the library: it may not be built yet.
   @compile {:autoload, false}
@@ -78,6 +78,9 @@ defmodule Remnesia.Native do
   def index_drop(_txn, _name, _positions, _props), do: stub()
   def table_props(_name), do: stub()
   def table_put_props(_name, _props), do: stub()
+  def table_put_aside(_name, _shape, _number, _rows), do: stub()
+  def table_keep_new(_name), do: stub()
+  def table_take_back(_name), do: stub()
   def table_access(_name, _mode), do: stub()
   def table_size(_name), do: stub()
   def table_memory(_name), do: stub()
@@ -118,6 +121,7 @@ defmodule Remnesia.Native do
 
   def read(_ctx, _name, _key, _kind), do: stub()
   def write(_ctx, _name, _record, _kind), do: stub()
+  def write_all(_name, _records), do: stub()
   def delete(_ctx, _name, _key), do: stub()
   def delete_object(_ctx, _name, _record), do: stub()
   def update_counter(_ctx, _name, _key, _incr), do: stub()
@@ -133,6 +137,7 @@ defmodule Remnesia.Native do
   def first(_ctx, _name), do: stub()
   def last(_ctx, _name), do: stub()
   def next(_ctx, _name, _key), do: stub()
+  def next_of_gone(_name, _key), do: stub()
   def prev(_ctx, _name, _key), do: stub()
   def last_number(_ctx, _name), do: stub()
 

@@ -30,6 +30,8 @@ pub struct Db {
     tables: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
     /// Tables that are being built to take the place of those of the same name.
     shadows: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
+    /// Tables that another one of their name has taken the place of, for as long as it is not complete.
+    aside: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
     /// Tables on disc whose rows are being read.
     loading: RwLock<HashMap<Box<[u8]>, Arc<OpenTable>>>,
     /// The disc, if there is one.
@@ -46,6 +48,7 @@ impl Default for Db {
             running: AtomicBool::new(false),
             tables: RwLock::default(),
             shadows: RwLock::default(),
+            aside: RwLock::default(),
             loading: RwLock::default(),
             store: RwLock::default(),
             watched: AtomicBool::new(false),
@@ -67,7 +70,7 @@ impl Db {
         let was = self.running.swap(false, Ordering::SeqCst);
         let tables = std::mem::take(&mut *self.tables.write());
         for open in tables.values() {
-            open.set_dropped();
+            open.set_dropped(true);
             open.lock.dismiss(wakes);
             // Emptied, not only let go: processes remember tables they used, and may sleep for years.
             reaper::drop_later(open.table.clear(&mut Nowhere));
@@ -75,7 +78,7 @@ impl Db {
         self.loading.write().clear();
         self.locks.dismiss(wakes);
         self.set_watched(false);
-        reaper::drop_later((tables, std::mem::take(&mut *self.shadows.write())));
+        reaper::drop_later((tables, std::mem::take(&mut *self.shadows.write()), std::mem::take(&mut *self.aside.write())));
         was
     }
 
@@ -168,13 +171,46 @@ impl Db {
         shadow.take_mode(open);
         open.set_replaced();
         self.tables.write().insert(open.name.clone(), shadow);
-        open.set_dropped();
+        open.set_dropped(true);
         // Whoever looked the old one up a moment ago still finds its rows there.
         let open = open.clone();
         reaper::run_later(move || {
             std::thread::sleep(LOOKED_UP);
             drop(open.table.clear(&mut Nowhere));
         });
+        true
+    }
+
+    /// Begins an empty table in the place of one, which is kept as it is until [`Db::keep_new`] or [`Db::take_back`]. One that was begun
+    /// before and not kept is dropped. No transaction uses the table.
+    pub fn put_aside(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) {
+        let new = self.make(name, beside, definition, place);
+        let Some(former) = self.tables.write().insert(name.into(), new) else { return };
+        former.set_dropped(true);
+        let mut aside = self.aside.write();
+        if aside.contains_key(name) {
+            drop(aside);
+            reaper::drop_later(former.table.clear(&mut Nowhere));
+        } else {
+            aside.insert(name.into(), former);
+        }
+    }
+
+    /// The table that was put aside goes.
+    pub fn keep_new(&self, name: &[u8]) -> bool {
+        let Some(former) = self.aside.write().remove(name) else { return false };
+        reaper::drop_later(former.table.clear(&mut Nowhere));
+        true
+    }
+
+    /// The table that was put aside is in its place again, the other one goes.
+    pub fn take_back(&self, name: &[u8]) -> bool {
+        let Some(former) = self.aside.write().remove(name) else { return false };
+        former.set_dropped(false);
+        if let Some(new) = self.tables.write().insert(name.into(), former) {
+            new.set_dropped(true);
+            reaper::drop_later(new.table.clear(&mut Nowhere));
+        }
         true
     }
 
@@ -192,7 +228,7 @@ impl Db {
     }
 
     fn take_out(&self, open: &OpenTable) {
-        open.set_dropped();
+        open.set_dropped(true);
         let mut tables = self.tables.write();
         if tables.get(&open.name).is_some_and(|t| t.id() == open.id()) {
             tables.remove(&open.name);

@@ -11,6 +11,8 @@ use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
 use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
+use rustler::sys::enif_consume_timeslice;
+use std::time::{Duration, Instant};
 
 /// Living terms of a search key, as the engine wants them.
 pub fn beside(transient: &Option<Transient>) -> Beside<'_> {
@@ -170,6 +172,38 @@ nif!(
     |call, [ctx, table, term, _kind]| {
         with_record(call, [*ctx, *table, *term], db::Db::write, |txn, table, record| txn.write(&DB, table, record))
     }
+);
+
+/// Time of one slice of [`write_all`], and the records between two looks at the clock.
+const SLICE: Duration = Duration::from_micros(500);
+const STEP: usize = 16;
+
+nif!(
+    /// Writes the records of a list, outside transactions; answers those that are left when its time is up. Work: a slice.
+    write_all,
+    |call, [table, list]| with_scratch(|scratch| {
+        let begun = Instant::now();
+        let mut rest = *list;
+        let mut written = 0;
+        while let Some((term, tail)) = call.cell(rest) {
+            let at = scratch.table_of(call, *table)?;
+            let (encoder, _, open) = scratch.parts(at);
+            let done = record(call, encoder, term, open).and_then(|record| Ok(DB.write(open, record)?));
+            match done {
+                Ok(()) => rest = tail,
+                // What is wrong with it is said when it is the first.
+                Err(_) if written > 0 => break,
+                Err(fail) => return Err(fail),
+            }
+            written += 1;
+            if written % STEP == 0 && begun.elapsed() > SLICE {
+                break;
+            }
+        }
+        // SAFETY: called on a scheduler in a NIF.
+        unsafe { enif_consume_timeslice(call.env, (begun.elapsed().as_micros() / 10).clamp(1, 100) as i32) };
+        Ok(rest)
+    })
 );
 
 nif!(delete_object, |call, [ctx, table, term]| {

@@ -1,5 +1,6 @@
 //! What every NIF shares: panics become errors, long work moves to a dirty scheduler, reasons become terms.
 
+use crate::arguments::elements;
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
@@ -302,11 +303,19 @@ impl Scratch {
         let word = word(term);
         match self.tables.iter().position(|t| t.atom == word && !t.is_dropped() && !t.table.is_damaged()) {
             Some(at) => Ok(at),
-            None => {
-                let name = name(call, self, term)?;
-                Ok(self.table(&name)?)
+            None => self.table_of_other(call, term),
+        }
+    }
+
+    fn table_of_other(&mut self, call: &Call, term: RawTerm) -> Result<usize, Fail> {
+        if let Ok(&[first, second]) = elements(call, term) {
+            let pair = [word(first), word(second)];
+            if let Some(at) = self.tables.iter().position(|t| t.pair == pair && !t.is_dropped() && !t.table.is_damaged()) {
+                return Ok(at);
             }
         }
+        let name = name(call, self, term)?;
+        Ok(self.table(&name)?)
     }
 
     /// The same, to be kept beyond the call.

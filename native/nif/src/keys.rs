@@ -46,6 +46,18 @@ nif!(next, |call, [ctx, table, key]| step(call, *ctx, *table, Some(*key), false)
 nif!(prev, |call, [ctx, table, key]| step(call, *ctx, *table, Some(*key), true));
 
 nif!(
+    /// As `next` without a transaction, for a key that may be gone meanwhile.
+    next_of_gone,
+    |call, [table, from]| with_scratch(|scratch| {
+        let name = name(call, scratch, *table)?;
+        let at = scratch.table(&name)?;
+        let (encoder, _, open) = scratch.parts(at);
+        let key = key(call, encoder, *from, &open.table)?;
+        Ok(answer(call, open.table.neighbour_of_gone(&key)))
+    })
+);
+
+nif!(
     /// The greatest numeric key of an ordered_set: numbers sort before everything else, so it is one look in the tree.
     last_number,
     |call, [ctx, table]| {

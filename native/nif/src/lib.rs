@@ -40,7 +40,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<93> = Functions([
+static FUNCTIONS: Functions<98> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -70,6 +70,9 @@ static FUNCTIONS: Functions<93> = Functions([
     nif(c"index_drop", 4, index::index_drop),
     nif(c"table_props", 1, schema::table_props),
     nif(c"table_put_props", 2, schema::table_put_props),
+    nif(c"table_put_aside", 4, schema::table_put_aside),
+    nif(c"table_keep_new", 1, schema::table_keep_new),
+    nif(c"table_take_back", 1, schema::table_take_back),
     nif(c"table_access", 2, schema::table_access),
     nif(c"table_size", 1, schema::table_size),
     nif(c"table_memory", 1, schema::table_memory),
@@ -89,6 +92,7 @@ static FUNCTIONS: Functions<93> = Functions([
     nif(c"lock_count", 0, txn::lock_count),
     nif(c"read", 4, access::read),
     nif(c"write", 4, access::write),
+    nif(c"write_all", 2, access::write_all),
     nif(c"delete", 3, access::delete),
     nif(c"delete_object", 3, access::delete_object),
     nif(c"update_counter", 4, access::update_counter),
@@ -103,6 +107,7 @@ static FUNCTIONS: Functions<93> = Functions([
     nif(c"first", 2, keys::first),
     nif(c"last", 2, keys::last),
     nif(c"next", 3, keys::next),
+    nif(c"next_of_gone", 2, keys::next_of_gone),
     nif(c"prev", 3, keys::prev),
     nif(c"last_number", 2, keys::last_number),
     nif(c"watch", 2, watch::watch),

@@ -1,10 +1,10 @@
 //! The database and its tables.
 
-use crate::arguments::{list, size};
+use crate::arguments::{elements, list, size};
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
 use crate::disc::{changed_now, disc_place};
 use crate::index::{definition as index_definition, fits as index_fits};
-use crate::session::{fire, with_txn};
+use crate::session::{fire, no_txn, with_txn};
 use crate::term::{decode, word, Encoder, Env, RawTerm};
 use crate::{atoms, nif};
 use parking_lot::Mutex;
@@ -99,18 +99,29 @@ nif!(
     })
 );
 
+/// Forgets what the host keeps with a table.
+fn drop_props(name: &[u8]) {
+    if let Some(props) = &mut *PROPS.lock() {
+        props.remove(name);
+    }
+}
+
 nif!(
-    /// Work: the latches of all shards; the rows are freed by a thread of ours.
+    /// Work: the latches of all shards; the rows are freed by a thread of ours. Without a context for tables that no transaction uses.
     table_delete,
     |call, [ctx, table]| {
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
+        if no_txn(*ctx) {
+            let open = DB.open(&name).ok_or(Stop::NoTable)?;
+            DB.drop_table(&open)?;
+            drop_props(&name);
+            return Ok(atoms::ok());
+        }
         with_txn(call, *ctx, |txn| {
             let table = txn.any_table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
             DB.drop_table(txn.open(table))?;
-            if let Some(props) = &mut *PROPS.lock() {
-                props.remove(&name[..]);
-            }
+            drop_props(&name);
             Ok(atoms::ok())
         })
     }
@@ -118,6 +129,10 @@ nif!(
 
 nif!(table_clear, |call, [ctx, table]| {
     let name = with_scratch(|scratch| name(call, scratch, *table))?;
+    if no_txn(*ctx) {
+        DB.clear(&*DB.sound(&name)?)?;
+        return Ok(changed_now(call));
+    }
     with_txn(call, *ctx, |txn| {
         let table = txn.table(&DB, &name)?;
         txn.lock_table(table, LockKind::Write)?;
@@ -144,6 +159,37 @@ nif!(table_put_props, |call, [table, props]| with_scratch(|scratch| {
     put_props(call, &mut scratch.encoder, &name, *props)?;
     Ok(atoms::ok())
 }));
+
+nif!(
+    /// An empty table of this shape and number in the place of one that no transaction uses; that one is kept until `table_keep_new` or
+    /// `table_take_back`.
+    table_put_aside,
+    |call, [table, shape, number, rows]| with_scratch(|scratch| {
+        let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
+        let definition = definition(call, [type_, arity, record_name, index])?;
+        let name = name(call, scratch, *table)?;
+        let beside = scratch.encoder.attached();
+        DB.put_aside(&name, beside, definition, disc_place(call, *number, *rows)?);
+        Ok(atoms::ok())
+    })
+);
+
+fn settled(call: &Call, table: RawTerm, settle: impl FnOnce(&[u8]) -> bool) -> Answer {
+    let name = with_scratch(|scratch| name(call, scratch, table))?;
+    Ok(if settle(&name) { atoms::true_() } else { atoms::false_() })
+}
+
+nif!(
+    /// The table that was put aside goes; false if there is none. Its rows are freed by a thread of ours.
+    table_keep_new,
+    |call, [table]| settled(call, *table, |name| DB.keep_new(name))
+);
+
+nif!(
+    /// The table that was put aside is there again; false if there is none.
+    table_take_back,
+    |call, [table]| settled(call, *table, |name| DB.take_back(name))
+);
 
 nif!(
     /// `:read_only` or `:read_write`.

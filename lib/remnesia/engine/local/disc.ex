@@ -85,9 +85,12 @@ defmodule Remnesia.Engine.Local.Disc do
 
   # Nobody shall think that the data are gone.
   defp foreign do
+    cluster? = Application.get_env(:remnesia, :engine) == :cluster
+
     case Application.get_env(:remnesia, :import) do
       :auto -> :import
       :ignore -> :none
+      _backend when cluster? -> :none
       _not_said -> {:error, {:mnesia_directory, Directory.path(), foreign_text()}}
     end
   end
@@ -249,6 +252,17 @@ defmodule Remnesia.Engine.Local.Disc do
     end
   end
 
+  # --- failures ---
+
+  @refusal {__MODULE__, :refusal}
+
+  @doc "Why the disc takes no commits at present, or nil."
+  @spec refusal() :: term | nil
+  def refusal, do: :persistent_term.get(@refusal, nil)
+
+  defp refuse(nil), do: :persistent_term.erase(@refusal)
+  defp refuse(reason), do: :persistent_term.put(@refusal, reason)
+
   # --- waiting ---
 
   @doc "Waits for the last commit of the transaction, if every commit is waited for."
@@ -286,6 +300,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   @impl true
   def init([]) do
+    refuse(nil)
     # It is open when this process is started again.
     case if(used?(), do: :none, else: open()) do
       {:ok, cstructs} -> {:ok, state(cstructs), {:continue, :load}}
@@ -377,14 +392,17 @@ defmodule Remnesia.Engine.Local.Disc do
   def handle_info({:DOWN, monitor, :process, _pid, reason}, state) do
     {table, running} = Map.pop(state.running, monitor)
 
-    if reason not in [:normal, :killed],
-      do: Logger.error("remnesia: #{inspect(table)} cannot be loaded: #{inspect(reason)}")
+    if reason not in [:normal, :killed] do
+      Definitions.put({:load_failed, table}, reason)
+      Logger.error("remnesia: #{inspect(table)} cannot be loaded: #{inspect(reason)}")
+    end
 
     {:noreply, start_loads(%{state | running: running})}
   end
 
   def handle_info({:disc_failed, reason}, state) do
     Logger.error("remnesia: tables on disc are read-only, the log failed: #{inspect(reason)}")
+    refuse(reason)
     alarm(:set_alarm, {@alarm, reason})
     Events.report({:mnesia_error, ~c"The log failed: ~p~n", [reason]})
     {:noreply, state}
@@ -392,6 +410,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   def handle_info(:disc_recovered, state) do
     Logger.notice("remnesia: the log works again, everything committed is on disc")
+    refuse(nil)
     alarm(:clear_alarm, @alarm)
     Events.report({:mnesia_info, ~c"The log works again~n", []})
     {:noreply, state}

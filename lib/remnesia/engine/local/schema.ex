@@ -7,6 +7,7 @@ defmodule Remnesia.Engine.Local.Schema do
 
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
+  alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Cstruct
 
   alias Remnesia.Engine.Local.{
@@ -24,7 +25,8 @@ defmodule Remnesia.Engine.Local.Schema do
   alias Remnesia.Events
   alias Remnesia.Native
 
-  @no_cluster "clusters are not available in this version of Remnesia: tables live on one node"
+  @no_cluster "`config :remnesia, engine: :local` says that tables live on this node"
+  @convert "a node with tables of its own cannot join a cluster: Remnesia.Cluster.convert/1 makes them a cluster's"
 
   def create_table(table, options) when is_list(options) do
     change(fn _txn ->
@@ -309,12 +311,19 @@ defmodule Remnesia.Engine.Local.Schema do
   def create_schema(nodes) when is_list(nodes) do
     cond do
       nodes != Enum.uniq(nodes) -> {:error, {:combine_error, nodes}}
+      joint?(nodes) -> Start.create_schema(nodes)
       refused = Enum.find_value(nodes, &schema_there/1) -> {:error, refused}
       true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
     end
   end
 
   def create_schema(nodes), do: {:error, {:badarg, nodes}}
+
+  # Several nodes, which are there.
+  defp joint?(nodes) do
+    other = Enum.find(nodes, &(&1 != node()))
+    other in Node.list() and not Native.running()
+  end
 
   # What keeps a node from getting a schema.
   defp schema_there(node) when node != node(),
@@ -344,8 +353,10 @@ defmodule Remnesia.Engine.Local.Schema do
 
     cond do
       not Native.running() -> {:error, {:node_not_running, node()}}
-      Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:error, {:not_available, @no_cluster}}
-      true -> connected(here)
+      not Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> connected(here)
+      tables?() -> {:error, {:not_available, @convert}}
+      Application.get_env(:remnesia, :engine) == :local -> {:error, {:not_available, @no_cluster}}
+      true -> Start.join(others)
     end
   end
 
@@ -365,6 +376,8 @@ defmodule Remnesia.Engine.Local.Schema do
     Definitions.put(:extra_db_nodes, Enum.uniq(nodes ++ known))
     {:ok, nodes}
   end
+
+  defp tables?, do: Enum.any?(Native.tables(), &is_atom/1)
 
   # --- waiting for tables ---
 

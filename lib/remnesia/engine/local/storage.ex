@@ -68,7 +68,9 @@ defmodule Remnesia.Engine.Local.Storage do
 
     case Disc.adopt(changed) do
       :ok ->
-        for table <- Native.tables(), {:ok, definition} = Definitions.fetch(table) do
+        for table <- Native.tables(),
+            is_atom(table),
+            {:ok, definition} = Definitions.fetch(table) do
           :ok = Native.table_number(table, Disc.define(definition))
         end
 

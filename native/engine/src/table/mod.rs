@@ -232,6 +232,10 @@ impl Table {
         self.store.neighbour(key, backward, self.is_ordered())
     }
 
+    pub fn neighbour_of_gone(&self, key: &Key) -> Option<Record> {
+        self.store.neighbour_of_gone(key)
+    }
+
     pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
         self.store.last_below(bytes)
     }

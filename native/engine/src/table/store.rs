@@ -311,6 +311,21 @@ impl Store {
 
     /// The key's neighbour in scan order; `None` at the end. A table that is not ordered knows no place of an absent key, and goes forward only.
     pub fn neighbour(&self, key: Option<&Key>, backward: bool, ordered: bool) -> Result<Option<Record>, AbsentKey> {
+        self.step(key, backward, ordered, |shard, key| shard.get(key).map(|_| ()).ok_or(AbsentKey))
+    }
+
+    /// The next one after a key that may be gone meanwhile.
+    pub fn neighbour_of_gone(&self, key: &Key) -> Option<Record> {
+        self.step(Some(key), false, true, |_, _| Ok(())).ok().flatten()
+    }
+
+    fn step(
+        &self,
+        key: Option<&Key>,
+        backward: bool,
+        any: bool,
+        check: impl FnOnce(&Shard, &Key) -> Result<(), AbsentKey>,
+    ) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
                 let first = match key {
@@ -318,7 +333,7 @@ impl Store {
                     Some(key) => {
                         let part = self.part(key);
                         let shard = parts[part].inner.read();
-                        shard.get(key).ok_or(AbsentKey)?;
+                        check(&shard, key)?;
                         if let Some(rows) = shard.next(Some(key)) {
                             return Ok(Some(rows.first().clone()));
                         }
@@ -342,7 +357,7 @@ impl Store {
                 };
                 Ok(hit.map(|(_, rows)| rows.first().clone()))
             }
-            Store::Disc(disc) => disc.neighbour(key.map(|key| &key.bytes[..]), backward, ordered),
+            Store::Disc(disc) => disc.neighbour(key.map(|key| &key.bytes[..]), backward, any),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct OpenTable {
     pub name_beside: Option<Arc<dyn Attached>>,
     /// The VM's word of the name if it is an atom, as nearly every name is; else 0, which is no atom.
     pub atom: u64,
+    /// The words of both, if it is a pair of atoms, as those of a plug-in's tables are; else zeros.
+    pub pair: [u64; 2],
     pub table: Table,
     pub lock: TableLock,
     /// Large commits that are being applied to it; dirty writes look before they write.
@@ -30,14 +32,20 @@ pub struct OpenTable {
 
 impl OpenTable {
     pub fn new(name: Box<[u8]>, name_beside: Option<Arc<dyn Attached>>, table: Table) -> OpenTable {
-        let atom = match read(&name).0 {
-            Term::Atom(word) => word,
-            _ => 0,
+        let word = |term: &[u8]| if let Term::Atom(word) = read(term).0 { word } else { 0 };
+        let atom = word(&name);
+        let pair = match read(&name).0 {
+            Term::Tuple(elements) if elements.count == 2 => {
+                let mut words = elements.iter().map(word);
+                [words.next().unwrap_or(0), words.next().unwrap_or(0)]
+            }
+            _ => [0, 0],
         };
         OpenTable {
             name,
             name_beside,
             atom,
+            pair,
             table,
             lock: TableLock::default(),
             committing: AtomicU32::new(0),
@@ -63,8 +71,8 @@ impl OpenTable {
         self.dropped.load(Ordering::Acquire)
     }
 
-    pub fn set_dropped(&self) {
-        self.dropped.store(true, Ordering::Release);
+    pub fn set_dropped(&self, dropped: bool) {
+        self.dropped.store(dropped, Ordering::Release);
     }
 
     /// Nothing keeps a writer from writing, and nobody wants to be told of it.

@@ -18,7 +18,8 @@ defmodule Oracle.Door.Run do
 
   @options [attributes: [:k, :a, :b]]
 
-  def create(side) do
+  @doc "Makes the tables; `storage` is where."
+  def create(side, storage \\ []) do
     for {table, options} <- [
           door_set: [index: [:a]],
           door_plain: [],
@@ -26,12 +27,20 @@ defmodule Oracle.Door.Run do
           door_bag: [type: :bag, index: [:a]],
           door_frag: [index: [:a], frag_properties: [n_fragments: 3, node_pool: [node()]]]
         ],
-        do: {:atomic, :ok} = side.create_table(table, options ++ storage(side) ++ @options)
+        do:
+          {:atomic, :ok} =
+            side.create_table(table, storage ++ storage(side) ++ options ++ @options)
 
-    {:atomic, :ok} = side.create_table(:door_counter, storage(side))
+    {:atomic, :ok} = side.create_table(:door_counter, storage ++ storage(side))
   end
 
-  defp storage(:remnesia), do: [{Process.get(:storage, :ram_copies), [node()]}]
+  defp storage(:remnesia) do
+    case Process.get(:storage, :ram_copies) do
+      :ram_copies -> []
+      storage -> [{storage, [node()]}]
+    end
+  end
+
   defp storage(:mnesia), do: []
 
   def delete(side) do
@@ -48,9 +57,9 @@ defmodule Oracle.Door.Run do
   end
 
   @doc "Answers and events of a program on fresh tables."
-  def run(side, program) do
+  def run(side, program, storage \\ []) do
     delete(side)
-    create(side)
+    create(side, storage)
 
     answers =
       for step <- program do
