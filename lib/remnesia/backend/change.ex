@@ -91,7 +91,7 @@ defmodule Remnesia.Backend.Change do
   defp settle({:"$sync", position, value}, operation, arguments),
     do: durable(position, value, operation, arguments)
 
-  defp settle(:"$commit_wait", operation, arguments) do
+  defp settle(busy, operation, arguments) when busy in [:"$commit_wait", :"$frozen"] do
     Process.sleep(1)
     settle(apply(Native, operation, arguments), operation, arguments)
   end
@@ -114,6 +114,10 @@ defmodule Remnesia.Backend.Change do
 
   defp settle({:"$error", reason}, operation, [_, {:mnesia, table} | _]),
     do: Fatal.halt(operation, table, reason)
+
+  # Not made either, whatever it means.
+  defp settle(other, operation, [_, {:mnesia, table} | _]),
+    do: Fatal.halt(operation, table, other)
 
   defp durable(position, value, operation, [_, {:mnesia, table} | _]) do
     with {:"$error", reason} <- Wait.durable(position), do: Fatal.halt(operation, table, reason)
