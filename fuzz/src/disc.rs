@@ -124,7 +124,7 @@ fn rows_of(round: u64) -> Model {
             2 => ((i % u64::from(TABLES)) as u32, vec![i as u8; 3]),
             _ => (1, format!("key {i:06}").into_bytes()),
         };
-        let len = if i % 50 == 0 { 9000 } else { (i * 7 % 60) as usize };
+        let len = if i.is_multiple_of(50) { 9000 } else { (i * 7 % 60) as usize };
         ((table, key), vec![(i * round) as u8; len])
     };
     (0..400).map(row).collect()
