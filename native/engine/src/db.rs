@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// No operation outside transactions looks at a table for longer than this after it found it.
 const LOOKED_UP: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// Threads that read one table.
+const MOST_LOADERS: usize = 4;
+
 /// Keys of one commit when a table goes to disc as a whole.
 const LOGGED_AT_ONCE: usize = 1_000;
 
@@ -136,12 +139,6 @@ impl Db {
         self.watched.store(watched, Ordering::Relaxed);
     }
 
-    /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
-    pub fn freeze(&self, open: &OpenTable) {
-        open.freeze();
-        open.table.let_writers_pass();
-    }
-
     /// Begins a table that is to take the place of one; a former attempt is dropped.
     pub fn create_shadow(&self, open: &OpenTable, definition: Definition, place: Place) {
         let shadow = self.make(&open.name, open.name_beside.clone(), definition, place);
@@ -257,23 +254,22 @@ impl Db {
     }
 
     #[inline]
-    fn update_telling(
+    fn update_telling<S: Sink>(
         &self,
         open: &OpenTable,
         key: &Key,
-        sink: &mut impl Sink,
+        sink: &mut S,
         decide: impl FnOnce(&[Record]) -> Option<Change>,
     ) -> Result<(), Stop> {
         let mut stop = None;
         open.table.update(key, sink, |rows| {
-            // Who has frozen the table has had every latch since: this write comes before, or not at all.
-            if !open.is_plain() && open.is_frozen() {
-                stop = Some(Stop::Frozen);
-                return None;
-            }
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);
+                return None;
+            }
+            if !open.may_change(S::TOLD) {
+                stop = Some(Stop::Frozen);
                 return None;
             }
             let change = decide(rows)?;
@@ -332,12 +328,9 @@ impl Db {
             }
         } else if let Some(number) = open.table.logged() {
             let store = self.durable()?;
-            let kind = open.kind();
-            let insert = &mut |record: Record| {
-                let key = open.table.key_of(&record);
-                open.table.update(&key, &mut Nowhere, |_| Some(Change::write(kind, record)));
-            };
-            store.load(number, insert).map_err(refuse)?;
+            open.table.expect(store.rows(number));
+            let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_LOADERS));
+            store.load_many(number, threads, &|loaded| open.table.fill(loaded.records, &loaded.keys)).map_err(refuse)?;
         }
         self.tables.write().insert(name.into(), open);
         self.loading.write().remove(name);

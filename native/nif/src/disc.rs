@@ -301,7 +301,7 @@ nif!(
             let table = txn.table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
             let open = txn.open(table);
-            DB.freeze(open);
+            open.freeze();
             let number = open.table.number().ok_or(Stop::NoTable)?;
             if *rows == atoms::true_() {
                 DB.log_rows(open)?;

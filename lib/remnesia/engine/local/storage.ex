@@ -30,12 +30,16 @@ defmodule Remnesia.Engine.Local.Storage do
   end
 
   defp keep(txn, changed) do
-    log(txn, changed.name, Disc.rows?(changed))
     {number, _rows} = Native.table_disc(changed.name)
 
-    if Disc.rows?(changed),
-      do: Disc.change!([Disc.definition(number, changed)]),
-      else: Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+    # The rows are on disc as long as the definition says so, also if it cannot be changed.
+    if Disc.rows?(changed) do
+      log(txn, changed.name, true)
+      Disc.change!([Disc.definition(number, changed)])
+    else
+      Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+      log(txn, changed.name, false)
+    end
   end
 
   defp log(txn, table, rows?) do

@@ -79,11 +79,6 @@ impl Store {
         done
     }
 
-    /// Keys of a table in the base store.
-    pub fn stored_keys(&self, table: u32) -> u64 {
-        self.inner.base.size(table)
-    }
-
     /// Bytes that a table takes in the base store.
     pub fn stored_bytes(&self, table: u32) -> Result<u64, StoreError> {
         self.inner.base.bytes(table)

@@ -6,6 +6,7 @@
 pub mod below;
 pub mod change;
 pub mod disc;
+mod fill;
 pub mod hash;
 pub mod index;
 pub mod key;

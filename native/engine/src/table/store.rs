@@ -130,6 +130,15 @@ impl Store {
         }
     }
 
+    /// Makes room for about so many keys, while there are none.
+    pub fn expect(&self, keys: usize) {
+        if let Store::Hash(parts) = self {
+            for part in parts.iter() {
+                part.inner.write().expect(keys / SHARDS);
+            }
+        }
+    }
+
     pub fn records(&self) -> usize {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.records.load(Ordering::Relaxed)).sum(),
