@@ -57,6 +57,10 @@ defmodule Remnesia.Engine.Cluster do
     end
   end
 
+  @doc "Fragments are Mnesia's own."
+  def access_module(:remnesia_frag), do: :mnesia_frag
+  def access_module(module), do: module
+
   def put_activity_id({:remnesia, id, store}), do: :mnesia.put_activity_id({:mnesia, id, store})
   def put_activity_id(other), do: :mnesia.put_activity_id(other)
 
@@ -215,6 +219,11 @@ defmodule Remnesia.Engine.Cluster do
   @several "an index on several attributes is not available in a cluster"
   @unique "a unique index is not available in a cluster: nodes would have to agree on each value"
 
+  # Where Mnesia would say so in the middle of a change.
+  def refuse_change(reason),
+    do:
+      if(:mnesia.is_transaction(), do: {:aborted, :nested_transaction}, else: {:aborted, reason})
+
   def create_table(table, options) do
     with :ok <- indexes(options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
@@ -304,6 +313,9 @@ defmodule Remnesia.Engine.Cluster do
 
   def table_info(table, item), do: Info.table(table, item)
   defdelegate definition(table), to: Info
+  def table?(table), do: table == :schema or definition(table) != nil
+  def fragmented?(table), do: :mnesia.table_info(table, :frag_properties) != []
+  def raw_table_info(table, item), do: :mnesia.raw_table_info(table, item)
   defdelegate system_info(item), to: :mnesia
   defdelegate info(), to: :mnesia
   defdelegate schema(), to: :mnesia

@@ -145,7 +145,6 @@ impl Db {
     /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
     pub fn freeze(&self, open: &OpenTable) {
         open.freeze();
-        open.table.let_writers_pass();
         open.table.hand_over();
     }
 

@@ -341,7 +341,7 @@ fn rounds(db: &Db, name: &[u8]) {
         txn.begin();
         for key in 0..3_000 {
             let table = txn.table(db, name).expect("there");
-            txn.write(&db, table, record((key, round % 5))).expect("nobody is in the way");
+            txn.write(db, table, record((key, round % 5))).expect("nobody is in the way");
         }
         while let Err(Stop::Room(_)) = txn.commit(db) {
             std::thread::sleep(std::time::Duration::from_millis(1));

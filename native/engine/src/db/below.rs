@@ -80,7 +80,7 @@ impl Below for Stratum {
     fn count(&self, many: bool) -> Result<usize, Failure> {
         let store = self.store()?;
         if !many {
-            return Ok(store.stored_keys(self.table.number) as usize);
+            return Ok(store.rows(self.table.number));
         }
         let mut count = 0;
         store.scan_stored(self.table.number, Bound::Unbounded, false, &mut |_, stored| {

@@ -10,6 +10,9 @@ use std::ops::Bound;
 /// Keeps the flush from taking anything that is appended while this lives.
 pub struct Held<'a>(#[allow(dead_code)] parking_lot::RwLockReadGuard<'a, ()>);
 
+/// Gets a key and its rows; false ends the visits.
+pub type Visit<'f> = dyn FnMut(&[u8], Stored) -> Result<bool, StoreError> + 'f;
+
 /// The rows of one key as they are on disc: read when they are wanted.
 pub struct Stored<'a> {
     bytes: &'a [u8],
@@ -61,13 +64,7 @@ impl Store {
     }
 
     /// Visits the keys of a table from one on, or backward, until `f` answers false.
-    pub fn scan_stored(
-        &self,
-        table: u32,
-        from: Bound<&[u8]>,
-        backward: bool,
-        f: &mut dyn FnMut(&[u8], Stored) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    pub fn scan_stored(&self, table: u32, from: Bound<&[u8]>, backward: bool, f: &mut Visit) -> Result<(), StoreError> {
         let mut done = Ok(());
         let each = &mut |key: &[u8], bytes: &[u8]| {
             f(key, Stored { bytes, store: self }).unwrap_or_else(|error| {
@@ -80,11 +77,6 @@ impl Store {
             false => self.inner.base.scan(table, from, each)?,
         }
         done
-    }
-
-    /// Keys of a table in the base store.
-    pub fn stored_keys(&self, table: u32) -> u64 {
-        self.inner.base.size(table)
     }
 
     /// Bytes that a table takes in the base store.

@@ -14,11 +14,6 @@ impl Table {
         (0..self.store.parts()).map(|part| self.store.latch(part)).collect()
     }
 
-    /// Waits until every writer who has a latch now is through.
-    pub fn let_writers_pass(&self) {
-        drop(self.latch_all());
-    }
-
     /// Begins an index, which nobody reads yet.
     pub fn begin_index(&self, definition: IndexDefinition) -> Arc<Index> {
         let _latches = self.latch_all();
