@@ -32,11 +32,16 @@ pub struct Images {
 }
 
 /// All that keep images of a table.
-#[derive(Default)]
 pub struct Kept {
     /// What writers look at.
     any: AtomicBool,
     list: RwLock<Vec<Arc<Images>>>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Kept { any: AtomicBool::new(false), list: RwLock::default() }
+    }
 }
 
 impl Kept {
