@@ -1,5 +1,5 @@
-# Tables on disc against stock's, in one run: `MIX_ENV=prod mix run --no-start bench/disc.exs [RECORDS]`. Stock does not sync its log, which
-# is said where it counts. Prints a table, which is kept in bench/results/.
+# Tables on disc against stock's, in one run: `MIX_ENV=prod mix run --no-start bench/disc.exs [RECORDS] [SECONDS]`. Stock does not sync its log, which
+# is said where it counts. SECONDS of sustained updates are 10 unless said. Prints a table, which is kept in bench/results/.
 
 alias Remnesia.Engine
 
@@ -58,10 +58,11 @@ end
 
 alias Bench.Disc
 
-records =
-  case System.argv() do
-    [n | _] -> String.to_integer(n)
-    [] -> 1_000_000
+{records, seconds} =
+  case Enum.map(System.argv(), &String.to_integer/1) do
+    [records, seconds] -> {records, seconds}
+    [records] -> {records, 10}
+    [] -> {1_000_000, 10}
   end
 
 File.mkdir_p!(Disc.root())
@@ -117,8 +118,43 @@ ours = Disc.per(n, 5, fn n -> for i <- 1..n, do: Engine.dirty_write(:item, item.
 stock = Disc.per(n, 5, fn n -> for i <- 1..n, do: :mnesia.dirty_write(:item, item.(key.(i))) end)
 Disc.row("dirty write", ours, stock)
 
-# What was loaded is in its place: the disc has nothing else to do.
+# Sustained: each transaction is timed, while what it leaves is moved to its place.
+sustained = fn transaction ->
+  begun = System.monotonic_time(:nanosecond)
+  ends = begun + seconds * 1_000_000_000
+
+  times =
+    Stream.unfold({1, begun}, fn {i, from} ->
+      if from < ends do
+        transaction.(fn write -> write.(item.(key.(i * 31))) end)
+        now = System.monotonic_time(:nanosecond)
+        {now - from, {i + 1, now}}
+      end
+    end)
+    |> Enum.sort()
+
+  count = length(times)
+  {seconds * 1.0e9 / count, Enum.at(times, div(count * 999, 1000))}
+end
+
+{ours, slowest} =
+  sustained.(fn fun ->
+    Engine.transaction(fn -> fun.(&Engine.write(:item, &1, :write)) end)
+  end)
+
+{stock, slowest_stock} =
+  sustained.(fn fun ->
+    :mnesia.transaction(fn -> fun.(&:mnesia.write(:item, &1, :write)) end)
+  end)
+
+Disc.row("random updates for #{seconds} s, one transaction", ours, stock)
+Disc.row("the same, 99.9% are faster than", slowest, slowest_stock)
+
+# What was written is in its place, on both sides: the disc has nothing else to do.
 :ok = Remnesia.Native.disc_flush()
+:dumped = :mnesia.dump_log()
+:os.cmd(~c"sync")
+raw = Disc.raw_sync()
 
 for {processes, count} <- [{1, 500}, {16, 4_000}, {64, 8_000}] do
   ours =
@@ -138,7 +174,48 @@ for {processes, count} <- [{1, 500}, {16, 4_000}, {64, 8_000}] do
   Disc.row("sync transaction, #{processes} processes; stock not durable", ours, stock)
 end
 
-raw = Disc.raw_sync()
+# On disc alone: against DETS through stock.
+only = [attributes: [:id, :group, :name, :kind, :score], disc_only_copies: [node()]]
+{:atomic, :ok} = Engine.create_table(:only, only)
+{:atomic, :ok} = :mnesia.create_table(:only, only)
+only = fn i -> {:only, i, div(i, 10), "name #{i}", :plain, i * 0.5} end
+few = min(records, 100_000)
+
+only_load = fn write, transaction ->
+  for chunk <- Stream.chunk_every(1..few, 1_000),
+      do: transaction.(fn -> for(i <- chunk, do: write.(only.(i))) end)
+end
+
+ours =
+  Disc.per(few, 1, fn _ -> only_load.(&Engine.write(:only, &1, :write), &Engine.transaction/1) end)
+
+stock =
+  Disc.per(few, 1, fn _ ->
+    only_load.(&:mnesia.write(:only, &1, :write), &:mnesia.transaction/1)
+  end)
+
+Disc.row("disc_only_copies, each write of 1,000 in a transaction", ours, stock)
+:ok = Remnesia.Native.disc_flush()
+key = fn i -> rem(i * 7919, few) + 1 end
+n = 20_000
+
+# Reads from the file, as the flush has moved everything there.
+operations = [
+  {"dirty read, warm", fn m, i -> m.dirty_read(:only, key.(i)) end},
+  {"transaction with one read, warm",
+   fn m, i -> m.transaction(fn -> m.read(:only, key.(i)) end) end},
+  {"dirty write", fn m, i -> m.dirty_write(only.(key.(i))) end},
+  {"transaction with one write", fn m, i -> m.transaction(fn -> m.write(only.(key.(i))) end) end}
+]
+
+for {name, operation} <- operations do
+  [ours, stock] =
+    for m <- [:remnesia, :mnesia],
+        do: Disc.per(n, 5, fn n -> for(i <- 1..n, do: operation.(m, i)) end)
+
+  Disc.row("disc_only_copies, #{name}", ours, stock)
+end
+
 IO.puts("| 4 KB and fdatasync, by itself | #{round(raw / 1000)} us | | |")
 
 :ok = Remnesia.stop()

@@ -257,4 +257,57 @@ measure.("a list of #{div(count, 2)} tuples in ETS, written and read", fn ->
   :ets.lookup(ets, 1)
 end)
 
+# The same on disc alone.
+dir = Path.join(System.tmp_dir!(), "remnesia-scheduler-#{System.pid()}")
+Application.put_env(:remnesia, :dir, dir)
+:ok = Remnesia.Schema.set_storage_type(node(), :disc_copies)
+few = div(count, 5)
+
+measure.("on disc: a table created, 100,000 writes, an index", fn ->
+  options = [attributes: [:id, :value, :group], disc_only_copies: [node()], type: :ordered_set]
+  {:atomic, :ok} = Engine.create_table(:bench_disc, options)
+
+  for ids <- Enum.chunk_every(1..few, 1_000) do
+    Delay.atomic(fn ->
+      for id <- ids,
+          do: Engine.write(:bench_disc, {:bench_disc, id, {id, "value"}, rem(id, 100)}, :write)
+    end)
+  end
+
+  {:atomic, :ok} = Engine.add_table_index(:bench_disc, :group)
+end)
+
+:ok = Native.disc_flush()
+
+measure.("on disc: a scan of #{few} records, over and over", fn ->
+  none = [{{:bench_disc, :_, :_, :"$1"}, [{:<, :"$1", 0}], [:"$_"]}]
+  Delay.repeat(1000, fn -> [] == Engine.dirty_select(:bench_disc, none) end)
+end)
+
+measure.("on disc: reads, first to last, an index value", fn ->
+  for id <- 1..20_000, do: [_] = Engine.dirty_read(:bench_disc, id)
+
+  Enum.reduce(1..10_000, Engine.dirty_first(:bench_disc), fn _, k ->
+    Engine.dirty_next(:bench_disc, k)
+  end)
+
+  Delay.repeat(300, fn -> Engine.dirty_index_read(:bench_disc, 7, :group) != [] end)
+end)
+
+measure.("on disc: a transaction of #{div(few, 2)} writes, and deletes", fn ->
+  Delay.atomic(fn ->
+    for id <- 1..div(few, 2), do: Engine.write(:bench_disc, {:bench_disc, id, id, 1}, :write)
+  end)
+
+  for id <- 1..20_000, do: :ok = Engine.dirty_delete(:bench_disc, id)
+  20_001 = Engine.dirty_first(:bench_disc)
+end)
+
+measure.("on disc: to memory and back", fn ->
+  for type <- [:ram_copies, :disc_only_copies],
+      do: {:atomic, :ok} = Engine.change_table_copy_type(:bench_disc, node(), type)
+end)
+
 _ = Native.table_check(table)
+Application.stop(:remnesia)
+File.rm_rf!(dir)

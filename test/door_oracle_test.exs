@@ -14,12 +14,21 @@ defmodule DoorOracleTest do
     :ok
   end
 
-  setup do
+  setup context do
+    storage = Map.get(context, :storage, :ram_copies)
+    if storage != :ram_copies, do: Remnesia.OnDisc.start()
+    Process.put(:storage, storage)
     on_exit(fn -> for side <- [:mnesia, :remnesia], do: Run.delete(side) end)
   end
 
   @tag timeout: :infinity
   test "random programs", do: programs(number("REMNESIA_PROGRAMS", 150))
+
+  @tag timeout: :infinity, storage: :disc_only_copies
+  test "random programs on tables on disc alone" do
+    Remnesia.OnDisc.flush_from_now()
+    programs(number("REMNESIA_PROGRAMS", 75))
+  end
 
   @tag :long
   @tag timeout: :infinity

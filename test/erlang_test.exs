@@ -16,6 +16,6 @@ defmodule ErlangTest do
       end
 
     assert ours == stock
-    assert length(String.split(ours, "\n")) > 50
+    assert length(String.split(ours, "\n")) > 85
   end
 end

@@ -5,10 +5,13 @@
 
 #[path = "choose.rs"]
 mod choose;
-#[path = "readers.rs"]
-mod readers;
+#[path = "disc.rs"]
+mod disc;
+#[path = "program.rs"]
+mod program;
 
-pub use readers::{disc, log, pages};
+pub use disc::{log, pages, value};
+pub use program::program;
 
 use choose::Choices;
 use remnesia_engine::matchspec::{Env, Outcome, Program, Scratch};

@@ -10,6 +10,7 @@ defmodule Remnesia.Engine do
 
   alias Remnesia.Engine.{Local, Reason, Report}
   alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}
+  alias Remnesia.Engine.Local.{FragmentChange, Fragments}
   alias Remnesia.Engine.Local.{Info, Lock, Pattern, Schema, Settings, Slot}
   alias Remnesia.Events
 
@@ -83,6 +84,10 @@ defmodule Remnesia.Engine do
   def dirty_activity(kind, fun, arguments, access), do: Local.dirty(kind, fun, arguments, access)
   def get_activity_id, do: Activity.get_id()
   def put_activity_id(id), do: Activity.put_id(id)
+
+  @doc "The module that answers for an access module."
+  @spec access_module(module) :: module
+  def access_module(module), do: Activity.handler(module)
 
   # What an access module calls with the id and the store that it was given.
   def in_activity(id, store, operation, arguments),
@@ -167,6 +172,7 @@ defmodule Remnesia.Engine do
   # --- schema ---
 
   def create_table(table, options), do: Schema.create_table(table, options)
+  def refuse_change(reason), do: Schema.refuse(reason)
   def delete_table(table), do: Schema.delete_table(table)
   def clear_table(table), do: Schema.clear_table(table)
   def add_table_copy(table, node, type), do: Schema.add_table_copy(table, node, type)
@@ -191,7 +197,8 @@ defmodule Remnesia.Engine do
   def read_table_property(table, key), do: Change.read_property(table, key)
   def write_table_property(table, property), do: Change.write_property(table, property)
   def delete_table_property(table, key), do: Change.delete_property(table, key)
-  def change_table_frag(table, change), do: Change.fragments(table, change)
+  def change_table_frag(table, change), do: FragmentChange.change(table, change)
+  def fragmented?(table), do: Fragments.state(table) != nil
   def dump_tables(tables), do: Change.dump_tables(tables)
   def force_load_table(table), do: Change.force_load(table)
   def set_master_nodes(nodes), do: Change.master_nodes(nodes)
@@ -218,6 +225,7 @@ defmodule Remnesia.Engine do
   # --- information ---
 
   def table_info(table, item), do: Info.table(table, item)
+  def raw_table_info(table, item), do: Info.raw(table, item)
 
   @doc "What `create_table` made of its options, or nil."
   @spec definition(table) :: Remnesia.Engine.Cstruct.t() | nil
@@ -227,6 +235,10 @@ defmodule Remnesia.Engine do
       :error -> nil
     end
   end
+
+  @doc "Is there such a table? The schema is one."
+  @spec table?(term) :: boolean
+  def table?(table), do: table == :schema or (is_atom(table) and definition(table) != nil)
 
   def system_info(item), do: Info.system(item)
   def info, do: Report.info()

@@ -17,8 +17,8 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Text` - tables as text files
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
 
-  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, fragments and other
-  nodes are not there.
+  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, other nodes are not
+  there. Fragmented tables: `:remnesia_frag`.
   """
 
   alias Remnesia.Mnesia.{Access, Activity, Backup, Dirty, Explicit, Handle, System, Tables, Text}
@@ -222,9 +222,14 @@ defmodule :remnesia do
 
   @doc "Size or memory of a table, also of one that is not there."
   @spec raw_table_info(atom, :size | :memory) :: non_neg_integer
-  defdelegate raw_table_info(table, item), to: Tables, as: :table_info
+  defdelegate raw_table_info(table, item), to: Tables
 
-  # --- SNMP, which is left out ---
+  # --- what is left out ---
+
+  @doc "Storage plug-ins are left out: `{:aborted, {:not_available, text}}`."
+  @spec add_backend_type(atom, module) :: {:aborted, term}
+  def add_backend_type(_name, _module),
+    do: {:aborted, {:not_available, "Remnesia has no storage plug-ins"}}
 
   @doc "SNMP is left out: `{:aborted, {:not_available, text}}`."
   @spec snmp_open_table(atom, term) :: {:aborted, term}

@@ -318,8 +318,8 @@ defmodule Remnesia.Table do
   Changes how a node keeps its copy of a table.
 
   Returns `:ok` or `{:error, reason}`, with `{:already_exists, table, node, type}`, `{:has_no_disc, node}`,
-  `{:bad_type, {:storage_type, type}}`, `{:bad_type, table, {:not_supported, :ordered_set, :disc_only_copies}}` or
-  `{:badarg, table, :unknown}` where there is no copy.
+  `{:bad_type, {:storage_type, type}}` or `{:badarg, table, :unknown}` where there is no copy; without a schema on disc also
+  `{:bad_type, table, {:not_supported, :ordered_set, :disc_only_copies}}`.
   """
   @spec set_storage_type(name, node, storage_type) :: result
   def set_storage_type(table, node, type),

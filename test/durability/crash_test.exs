@@ -51,17 +51,35 @@ defmodule Remnesia.CrashTest do
 
   loop = fn loop, work, i, to -> if i <= to, do: (work.(i); loop.(loop, work, i + 1, to)), else: :ok end
   first = case Engine.dirty_read(:dirty, :next) do [{_, _, i}] -> i; [] -> 1 end
-  to = if ending == "kill", do: 1_000_000_000, else: 300
+  to = if ending in ["kill", "convert"], do: 1_000_000_000, else: 300
 
   works = [small, small, synced, large, fn i -> dirty.(first + i) end]
   tasks = for work <- works, do: Task.async(fn -> loop.(loop, work, 1, if(work == large, do: min(to, 4_000), else: to)) end)
+  # Tables in memory are not durable: the writer's stay on disc, one way or the other. One that nobody writes goes all ways.
+  convert = fn ->
+    around = [:ram_copies, :disc_copies, :disc_only_copies, :ram_copies, :disc_only_copies, :disc_copies]
+
+    Stream.iterate(0, &(&1 + 1))
+    |> Stream.each(fn n ->
+      table = Enum.at([:rows, :big, :bag, :dirty], rem(n, 4))
+      now = Engine.table_info(table, :storage_type)
+      next = if now == :disc_copies, do: :disc_only_copies, else: :disc_copies
+      {:atomic, :ok} = Engine.change_table_copy_type(table, node(), next)
+      fixed = Enum.at(around, rem(n, 6))
+      if Engine.table_info(:fixed, :storage_type) != fixed, do: {:atomic, :ok} = Engine.change_table_copy_type(:fixed, node(), fixed)
+    end)
+    |> Stream.run()
+  end
+
+  :ok = Engine.wait_for_tables([:fixed], 60_000)
+  if ending == "convert", do: Task.async(convert)
   IO.binwrite("ready\\n")
   Task.await_many(tasks, :infinity)
   IO.binwrite("done\\n")
   if ending == "halt", do: System.halt(), else: :ok
   """
 
-  setup do
+  setup context do
     dir = Path.join(System.tmp_dir!(), "remnesia-crash-#{System.unique_integer([:positive])}")
     was = Application.get_env(:remnesia, :dir)
     Application.stop(:remnesia)
@@ -95,6 +113,15 @@ defmodule Remnesia.CrashTest do
     {:atomic, :ok} = Engine.create_table(:bag, disc ++ [type: :bag])
     {:atomic, :ok} = Engine.create_table(:dirty, disc)
 
+    {:atomic, :ok} = Engine.create_table(:fixed, disc ++ [index: [:val]])
+    fix()
+
+    # The same from disc alone: each test of one kind of storage is one of the other, by a tag.
+    if storage = context[:storage] do
+      for table <- [:rows, :big, :bag, :dirty],
+          do: {:atomic, :ok} = Engine.change_table_copy_type(table, node(), storage)
+    end
+
     {:atomic, :ok} =
       Engine.transaction(fn -> Engine.write(:counter, {:counter, :n, 0}, :write) end)
 
@@ -103,6 +130,16 @@ defmodule Remnesia.CrashTest do
   end
 
   test("killed at any time", %{dir: dir}, do: deaths(dir, 20))
+
+  @tag storage: :disc_only_copies
+  test("killed at any time, with tables on disc alone", %{dir: dir}, do: deaths(dir, 20))
+
+  # While it writes, its tables go from one storage to the next.
+  @tag storage: :disc_only_copies, converting: true
+  test "killed at any time, and in the middle of conversions", %{dir: dir} do
+    types = for _ <- 1..15, do: deaths(dir, 1, "convert")
+    assert types |> List.flatten() |> Enum.uniq() |> length() > 1
+  end
 
   @tag :long
   @tag timeout: 7_200_000
@@ -116,21 +153,23 @@ defmodule Remnesia.CrashTest do
     end
   end
 
-  defp deaths(dir, count) do
+  # Answers the storage types that tables were found in.
+  defp deaths(dir, count, ending \\ "kill") do
     answered =
       for _ <- 1..count do
         answered =
-          run(dir, "kill", fn _port, pid ->
+          run(dir, ending, fn _port, pid ->
             Process.sleep(:rand.uniform(400))
             {_, 0} = System.cmd("kill", ["-9", "#{pid}"])
           end)
 
-        check(answered)
-        length(answered.commits)
+        {length(answered.commits), check(answered)}
       end
 
-    IO.puts("\n    #{count} deaths, #{Enum.sum(answered)} commits answered before them")
-    assert Enum.sum(answered) > 10 * count
+    commits = answered |> Enum.map(&elem(&1, 0)) |> Enum.sum()
+    IO.puts("\n    #{count} deaths, #{commits} commits answered before them")
+    if ending == "kill", do: assert(commits > 10 * count)
+    for {_commits, types} <- answered, do: types
   end
 
   # Runs the writer; `kill` is called once it writes. What it said until it was gone.
@@ -181,9 +220,26 @@ defmodule Remnesia.CrashTest do
     end
   end
 
+  @fixed for i <- 1..2_000, do: {:fixed, i, rem(i, 7)}
+
+  defp fix do
+    {:atomic, :ok} =
+      Engine.transaction(fn -> Enum.each(@fixed, &Engine.write(:fixed, &1, :write)) end)
+  end
+
   defp check(answered) do
     :ok = Remnesia.start()
-    assert :ok == Engine.wait_for_tables([:counter, :rows, :big, :bag, :dirty], 60_000)
+    assert :ok == Engine.wait_for_tables([:counter, :rows, :big, :bag, :dirty, :fixed], 60_000)
+
+    # It was in memory, or it is whole.
+    case {Engine.table_info(:fixed, :storage_type), Engine.table_info(:fixed, :size)} do
+      {:ram_copies, 0} ->
+        fix()
+
+      {_on_disc, 2_000} ->
+        assert :fixed |> Engine.dirty_select([{:_, [], [:"$_"]}]) |> Enum.sort() == @fixed
+    end
+
     for table <- Native.tables(), do: assert({table, Native.table_check(table)} == {table, :ok})
 
     # All answered commits, and a prefix of the order: the rows are 1 to n without a gap.
@@ -221,8 +277,10 @@ defmodule Remnesia.CrashTest do
     end
 
     # So that the numbers of the next run are greater.
+    types = for table <- [:rows, :big, :bag, :fixed], do: Engine.table_info(table, :storage_type)
     newest = Enum.max([0 | Engine.dirty_select(:dirty, [{{:dirty, :_, :"$1"}, [], [:"$1"]}])])
     :ok = Engine.dirty_write(:dirty, {:dirty, :next, newest + 1})
     :ok = Remnesia.stop()
+    types
   end
 end

@@ -25,6 +25,11 @@ run() ->
     nested(),
     out("order", ordered()),
     evolve(),
+    fragments(),
+    kinds(),
+    locks(),
+    continuations(),
+    info(),
     errors(),
     out("size", [?DB:table_info(T, size) || T <- [employee, dept, project, in_proj, counter, sequence]]),
     out("tables", lists:sort([T || T <- ?DB:system_info(tables), T =/= schema, lists:member(T, mine())])),
@@ -136,6 +141,56 @@ evolve() ->
     out("read only", ?DB:change_table_access_mode(project, read_write)),
     out("property", [?DB:write_table_property(project, {owner, "me"}), ?DB:read_table_property(project, owner)]),
     out("clear", ?DB:clear_table(in_proj)).
+
+%% A fragmented table, through the access module that makes one of the fragments.
+fragments() ->
+    Props = [{n_fragments, 3}, {node_pool, [node()]}],
+    out("create", ?DB:create_table(visit, [{frag_properties, Props}, {attributes, [no, who]}, {index, [who]}])),
+    In = fun(F) -> ?DB:activity(transaction, F, [], mnesia_frag) end,
+    In(fun() -> [?DB:write({visit, N, N rem 3}) || N <- lists:seq(1, 60)] end),
+    Seen = fun() -> In(fun() -> [?DB:table_info(visit, I) || I <- [n_fragments, frag_names, frag_size, size]] end) end,
+    out("fragments", Seen()),
+    out("more", [{?DB:change_table_frag(visit, {add_frag, [node()]}), Seen()} || _ <- [1, 2]]),
+    out("less", {?DB:change_table_frag(visit, del_frag), Seen()}),
+    out("read", In(fun() -> {?DB:read(visit, 7), length(?DB:index_read(visit, 1, #employee.name)), length(?DB:all_keys(visit))} end)),
+    out("sum", In(fun() -> ?DB:foldl(fun({visit, N, _}, Sum) -> N + Sum end, 0, visit) end)),
+    out("plain", ?DB:change_table_frag(visit, deactivate)),
+    out("delete", ?DB:delete_table(visit)).
+
+%% The same work in all kinds of activity, with arguments, retries and an exit.
+kinds() ->
+    Work = fun(K, V) -> ?DB:write({counter, K, V}), [{counter, K, V}] = ?DB:read(counter, K), V end,
+    [out("kind", {K, ?DB:activity(K, Work, [kind, N])})
+     || {N, K} <- lists:zip(lists:seq(1, 6), [transaction, {transaction, 3}, sync_transaction, async_dirty, sync_dirty, ets])],
+    out("arguments", [?DB:transaction(Work, [kind, 7]), ?DB:sync_transaction(Work, [kind, 8], 2), ?DB:async_dirty(Work, [kind, 9])]),
+    out("exits", [catch ?DB:activity(K, fun() -> ?DB:abort(enough) end) || K <- [transaction, async_dirty, ets]]),
+    out("in a dirty one", ?DB:async_dirty(fun() -> {?DB:is_transaction(), ?DB:transaction(fun() -> ?DB:is_transaction() end), ?DB:is_transaction()} end)),
+    out("schema in one", ?DB:transaction(fun() -> ?DB:create_table(never, []) end)),
+    out("left", ?DB:dirty_read(counter, kind)).
+
+locks() ->
+    out("locks", ?DB:transaction(fun() ->
+        [?DB:lock({table, dept}, write), ?DB:lock({record, counter, a}, write), ?DB:lock({global, office, [node()]}, write),
+         ?DB:read_lock_table(employee), ?DB:write_lock_table(sequence)]
+    end)),
+    out("no lock", [?DB:transaction(fun() -> ?DB:lock({table, dept}, tight) end), catch ?DB:read_lock_table(dept)]).
+
+%% A search in chunks ends with its transaction.
+continuations() ->
+    Spec = [{{entry, '$1', '_'}, [{'<', '$1', 10}], ['$1']}],
+    {atomic, {First, Cont}} = ?DB:transaction(fun() -> ?DB:select(sequence, Spec, 3, read) end),
+    out("first", First),
+    out("later", ?DB:transaction(fun() -> ?DB:select(Cont) end)),
+    out("no more", ?DB:transaction(fun() -> ?DB:select('$end_of_table') end)),
+    out("junk", ?DB:transaction(fun() -> ?DB:select(junk) end)).
+
+info() ->
+    out("info", [{I, ?DB:table_info(employee, I)} || I <- [type, arity, index, record_name, storage_type, access_mode, where_to_read, wild_pattern]]),
+    out("system", [{I, ?DB:system_info(I)} || I <- [is_running, db_nodes, running_db_nodes, use_dir, held_locks, lock_queue]]),
+    out("wait", [?DB:wait_for_tables([employee, nowhere], 1), ?DB:force_load_table(employee), ?DB:force_load_table(nowhere)]),
+    out("copies", [?DB:add_table_copy(employee, node(), ram_copies), ?DB:change_table_copy_type(employee, node(), ram_copies),
+                   ?DB:del_table_copy(nowhere, node())]),
+    out("text", [?DB:error_description(R) || R <- [no_transaction, {no_exists, t}, {aborted, {bad_type, t, x}}, nonsense]]).
 
 errors() ->
     [out("error", catch ?DB:F(A)) || {F, A} <- [{dirty_read, {nowhere, 1}}, {dirty_write, {employee, 1}}, {write, {employee, 1, 2, 3, 4}}, {delete_table, nowhere}]],

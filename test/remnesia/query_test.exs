@@ -7,6 +7,9 @@ defmodule Remnesia.QueryTest do
   alias Remnesia.Query
 
   doctest Remnesia.Query
+  doctest Remnesia.Query.Change
+  doctest Remnesia.Query.Explain
+  doctest Remnesia.Query.Search
 
   setup :tables
 

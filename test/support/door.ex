@@ -44,8 +44,11 @@ defmodule Remnesia.Door do
     :ok
   end
 
+  @passes [Oracle.Door.Pass.Stock, Oracle.Door.Pass.Ours]
+
   @doc "Without what cannot be the same: names of modules, identities, stacks, cookies, times."
   def clean(side) when side in @sides, do: :side
+  def clean(module) when module in @passes, do: :pass
   def clean({:tid, _number, _pid}), do: :tid
   def clean({:tidstore, :store, _, _} = store), do: store
   def clean({:tidstore, _, upper, level}), do: {:tidstore, :store, length(upper), level}
@@ -53,6 +56,10 @@ defmodule Remnesia.Door do
   def clean({reason, [{m, f, a, l} | _]})
       when is_atom(m) and is_atom(f) and is_list(l) and (is_list(a) or is_integer(a)),
       do: {clean(reason), :stack}
+
+  # An index, and where Mnesia keeps it.
+  def clean({{position, kind}, {:ram, reference}}) when is_reference(reference),
+    do: {position, kind}
 
   def clean({:cookie, _}), do: :cookie
   def clean({:version, {version, _}}), do: {:version, version}

@@ -115,11 +115,6 @@ defmodule Remnesia.Engine.Cstruct do
     verify(is_atom(name), {:bad_type, name})
     verify(cstruct.type in @types, {:bad_type, name, {:type, cstruct.type}})
 
-    verify(
-      cstruct.type != :ordered_set or cstruct.disc_only_copies == [],
-      {:bad_type, name, {:not_supported, :ordered_set, :disc_only_copies}}
-    )
-
     verify(is_atom(cstruct.record_name), {:bad_type, name, {:record_name, cstruct.record_name}})
     attributes!(cstruct)
 
@@ -145,13 +140,8 @@ defmodule Remnesia.Engine.Cstruct do
       {:combine_error, name, [local_content: true, majority: true]}
     )
 
-    # Neither SNMP nor fragments exist here: the reason is the one Mnesia gives to a bad value.
+    # There is no SNMP here: the reason is the one Mnesia gives to a bad value.
     verify(cstruct.snmp == [], {:badarg, name, {:snmp, cstruct.snmp}})
-
-    verify(
-      cstruct.frag_properties == [],
-      {:badarg, name, {:frag_properties, cstruct.frag_properties}}
-    )
 
     Enum.each(
       cstruct.user_properties,
@@ -168,6 +158,13 @@ defmodule Remnesia.Engine.Cstruct do
   @spec check_replicas!(t, disc :: boolean) :: t | no_return
   def check_replicas!(%__MODULE__{name: name} = cstruct, disc?) do
     disc = cstruct.disc_copies ++ cstruct.disc_only_copies
+
+    # Mnesia's, who never can; here it is as for any other type.
+    verify(
+      disc? or cstruct.type != :ordered_set or cstruct.disc_only_copies == [],
+      {:bad_type, name, {:not_supported, :ordered_set, :disc_only_copies}}
+    )
+
     Enum.each(disc ++ cstruct.ram_copies, &verify(&1 == node(), {:not_active, name, &1}))
     verify(disc? or cstruct.disc_copies == [], {:bad_type, name, :disc_copies, node()})
     verify(disc? or cstruct.disc_only_copies == [], {:bad_type, name, :disc_only_copies, node()})
@@ -206,7 +203,7 @@ defmodule Remnesia.Engine.Cstruct do
       record_name: :schema,
       attributes: [:table, :cstruct],
       ram_copies: [node()],
-      cookie: {{0, 0, 0}, node()}
+      cookie: {{0, 0, 1}, node()}
     }
   end
 
@@ -321,10 +318,12 @@ defmodule Remnesia.Engine.Cstruct do
   defp index!({item, kind}, cstruct), do: {position!(item, cstruct), kind}
   defp index!(_item, cstruct), do: abort({:bad_type, cstruct.name, {:index, cstruct.index}})
 
-  defp position!(position, _cstruct) when is_integer(position), do: position
-  defp position!({_plugin} = item, _cstruct), do: item
+  @doc "The position of an attribute, which may be said by its name."
+  @spec position!(term, t) :: term | no_return
+  def position!(position, _cstruct) when is_integer(position), do: position
+  def position!({_plugin} = item, _cstruct), do: item
 
-  defp position!([_ | _] = items, cstruct) do
+  def position!([_ | _] = items, cstruct) do
     verify(not List.improper?(items), {:bad_type, items})
 
     case Enum.map(items, &position!(&1, cstruct)) do
@@ -333,7 +332,7 @@ defmodule Remnesia.Engine.Cstruct do
     end
   end
 
-  defp position!(attribute, %{attributes: attributes}) do
+  def position!(attribute, %{attributes: attributes}) do
     case is_atom(attribute) and is_list(attributes) and
            Enum.find_index(attributes, &(&1 == attribute)) do
       index when is_integer(index) -> index + 2

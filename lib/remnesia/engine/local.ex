@@ -170,9 +170,19 @@ defmodule Remnesia.Engine.Local do
   def match_object(table, pattern, kind) do
     within(:match_object, [table, pattern, kind], fn _txn ->
       if is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2,
-        do: select(table, [{pattern, [], [:"$_"]}], kind),
+        do: match(table, pattern, kind),
         else: Signal.abort({:bad_type, table, pattern})
     end)
+  end
+
+  defp match(table, pattern, kind) do
+    if kind == :none and Native.table_size(table) == :error,
+      do: Signal.abort({:no_exists, [table, pattern]})
+
+    with [] <- select(table, [{pattern, [], [:"$_"]}], kind) do
+      Index.check_length(table, pattern)
+      []
+    end
   end
 
   @impl true
@@ -181,8 +191,12 @@ defmodule Remnesia.Engine.Local do
     case current() do
       txn when is_reference(txn) ->
         case Native.select(txn, table, spec, kind, 0) do
-          {:done, records} -> records
-          answer -> Scan.all(answer, :select, [txn, table, spec, kind, 0])
+          {:done, records} ->
+            records
+
+          answer ->
+            if match?({:"$error", {:badarg, _}}, answer), do: writable!(table, kind)
+            Scan.all(answer, :select, [txn, table, spec, kind, 0])
         end
 
       activity ->
@@ -204,14 +218,31 @@ defmodule Remnesia.Engine.Local do
     within(:select, [table, spec, limit, kind], fn txn ->
       Dirty.stored!(table)
       kind = search_kind(table, spec, kind)
-      if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
+      if limit < 1, do: refuse_chunk(table, spec, limit, kind)
       arguments = [txn, table, spec, kind, limit]
       template = Scan.template(txn, table, spec, kind)
-      Scan.chunk(apply(Native, :select, arguments), :select, arguments, template)
+
+      case apply(Native, :select, arguments) do
+        {:"$error", {:badarg, _}} -> refuse_chunk(table, spec, limit, kind)
+        answer -> Scan.chunk(answer, :select, arguments, template)
+      end
     end)
   end
 
   def select(table, spec, limit, _kind), do: Signal.abort({:badarg, table, spec, limit})
+
+  defp refuse_chunk(table, spec, limit, kind) do
+    writable!(table, kind)
+    Dirty.refuse_chunk(table, spec, limit)
+  end
+
+  # What is wrong with a lock comes before what is wrong with a specification.
+  defp writable!(table, :write) do
+    if match?({:ok, %{access_mode: :read_only}}, Native.table_props(table)),
+      do: Signal.abort({:no_exists, table})
+  end
+
+  defp writable!(_table, :read), do: :ok
 
   @impl true
   def select(continuation) do

@@ -230,7 +230,8 @@ defmodule Remnesia.Mnesia.Dirty do
   @doc "Calls a function where the table is, which is here; `{:badarg, arguments}` if it fails."
   @spec dirty_rpc(table, module, atom, [term]) :: term
   def dirty_rpc(table, module, function, arguments) do
-    Engine.table_info(table, :where_to_read)
+    if Engine.system_info(:is_running) == :no or not Engine.table?(table),
+      do: Engine.abort({:no_exists, arguments})
 
     try do
       apply(module, function, arguments)

@@ -44,6 +44,20 @@ defmodule Remnesia.Mnesia.Explicit do
 
   @doc false
   @spec select(id, store, term, term, term) :: term
+  def select({:tid, _, _}, _store, table, spec, lock)
+      when table == :schema or not is_atom(table) do
+    cond do
+      table != :schema ->
+        Engine.abort({:bad_type, table})
+
+      lock in [:read, :write, :sticky_write, :load, :none] ->
+        Engine.abort({:bad_type, table, spec})
+
+      true ->
+        Engine.abort({:bad_type, table, lock})
+    end
+  end
+
   def select(id, store, table, spec, lock),
     do: Engine.in_activity(id, store, :select, [table, spec, lock])
 
@@ -106,5 +120,8 @@ defmodule Remnesia.Mnesia.Explicit do
 
   @doc false
   @spec clear_table(id, store, term, term) :: term
+  def clear_table({:tid, _, _} = id, store, table, _pattern),
+    do: Engine.in_activity(id, store, :clear_table, [table])
+
   def clear_table(_id, _store, table, _pattern), do: Tables.clear_table(table)
 end

@@ -29,7 +29,7 @@ defmodule Remnesia.Mnesia.Handle do
   """
   @spec table(atom, keyword | tuple) :: term
   def table(table, options \\ []) do
-    {own, others} = options |> List.wrap() |> split()
+    {own, others} = options |> listed() |> split()
     {traversal, lookup} = traversal(table, own, options)
 
     :qlc.table(
@@ -43,6 +43,8 @@ defmodule Remnesia.Mnesia.Handle do
       ] ++ lookup ++ others
     )
   end
+
+  defp listed(options), do: if(is_list(options), do: options, else: [options])
 
   defp split(options) do
     Enum.reduce(@defaults, {%{}, options}, fn {key, default}, {own, rest} ->
@@ -76,7 +78,7 @@ defmodule Remnesia.Mnesia.Handle do
     do: Enum.flat_map(values, &Engine.index_read(table, &1, position))
 
   # The process of a cursor is in no activity of its own: it joins that of the process that made the query.
-  defp enter(options, _table) do
+  defp enter(options, table) do
     if Engine.get_activity_id() == :undefined do
       case List.keyfind(options, :parent_value, 0) do
         {:parent_value, {:remnesia_activity, id}} when id != :undefined ->
@@ -87,6 +89,9 @@ defmodule Remnesia.Mnesia.Handle do
       end
     end
 
+    if not Engine.is_transaction() and not Engine.table?(table),
+      do: Engine.abort({:no_exists, [table, true, self()]})
+
     :ok
   end
 
@@ -95,20 +100,22 @@ defmodule Remnesia.Mnesia.Handle do
   defp info(_table, :is_unique_objects), do: true
   defp info(table, :is_unique_keys), do: Engine.table_info(table, :type) in [:set, :ordered_set]
 
-  defp info(table, :is_sorted_objects),
-    do: if(Engine.table_info(table, :type) == :ordered_set, do: :ascending, else: :no)
+  # The fragments of a table have an order each.
+  defp info(table, :is_sorted_objects) do
+    sorted? = Engine.table_info(table, :type) == :ordered_set and not Engine.fragmented?(table)
+    if sorted?, do: :ascending, else: :no
+  end
 
   defp info(table, :indices), do: Engine.table_info(table, :index)
   defp info(_table, _other), do: :undefined
 
   # How qlc:info/1,2 shows the handle.
   defp format(:all, table, own, options),
-    do: {:remnesia, :table, [table, shown(own) ++ List.wrap(options)]}
+    do: {:remnesia, :table, [table, shown(own) ++ listed(options)]}
 
   defp format({:match_spec, spec}, table, own, options),
     do:
-      {:remnesia, :table,
-       [table, [{:traverse, {:select, spec}} | shown(own) ++ List.wrap(options)]]}
+      {:remnesia, :table, [table, [{:traverse, {:select, spec}} | shown(own) ++ listed(options)]]}
 
   defp format({:lookup, 2, keys}, table, own, _options) do
     text = ~c"lists:flatmap(fun(V) -> remnesia:read(~tw, V, ~w) end, ~tw)"

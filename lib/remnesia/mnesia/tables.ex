@@ -23,7 +23,7 @@ defmodule Remnesia.Mnesia.Tables do
   def create_table([_ | _] = options) do
     case List.keytake(options, :name, 0) do
       {{:name, table}, options} -> Engine.create_table(table, options)
-      nil -> {:aborted, {:badarg, :unknown, ~c"Missing key", :name, options}}
+      nil -> Engine.refuse_change({:badarg, :unknown, ~c"Missing key", :name, options})
     end
   end
 
@@ -34,7 +34,7 @@ defmodule Remnesia.Mnesia.Tables do
 
   Options, those of Mnesia: `:attributes` (`[:key, :val]`), `:type` (`:set`, `:ordered_set`, `:bag`, and ours `:duplicate_bag`), `:index`, `:record_name`
   (the table's name), `:ram_copies` (`[node()]`), `:disc_copies`, `:disc_only_copies`, `:access_mode`, `:load_order`, `:majority`,
-  `:local_content`, `:storage_properties`, `:user_properties`; and `:storage_type`, one word for a table that is here only.
+  `:local_content`, `:storage_properties`, `:user_properties`, `:frag_properties` (see `:remnesia_frag`); and `:storage_type`, one word for a table that is here only.
 
       iex> :remnesia.create_table(:street, attributes: [:name, :city], index: [:city])
       {:atomic, :ok}
@@ -183,8 +183,27 @@ defmodule Remnesia.Mnesia.Tables do
   @spec delete_table_property(table, term) :: result
   def delete_table_property(table, key), do: Engine.delete_table_property(table, key)
 
-  @doc "Fragments are not there yet: `{:aborted, reason}`."
-  @spec change_table_frag(table, term) :: {:aborted, term}
+  @doc """
+  Changes the fragments of a table, and of the tables whose foreign key names it.
+
+  | change | |
+  |---|---|
+  | `{:activate, properties}` | makes a table a fragmented one, of one fragment |
+  | `:deactivate` | makes it a plain one; it must have one fragment only |
+  | `{:add_frag, nodes}` | one fragment more, on the first of the nodes; records move to where they belong |
+  | `:del_frag` | one fragment less |
+  | `{:add_node, node}`, `{:del_node, node}` | changes the pool of nodes that fragments may be on |
+
+      iex> :remnesia.change_table_frag(:hits, {:add_frag, [node()]})
+      {:aborted, {:no_exists, :hits, :frag_properties, :frag_hash}}
+      iex> :remnesia.change_table_frag(:hits, {:activate, []})
+      {:atomic, :ok}
+      iex> :remnesia.change_table_frag(:hits, {:add_frag, [node()]})
+      {:atomic, :ok}
+      iex> :remnesia.activity(:transaction, fn -> :remnesia.table_info(:hits, :frag_names) end, [], :mnesia_frag)
+      [:hits, :hits_frag2]
+  """
+  @spec change_table_frag(table, term) :: result
   def change_table_frag(table, change), do: Engine.change_table_frag(table, change)
 
   @doc """
@@ -237,7 +256,10 @@ defmodule Remnesia.Mnesia.Tables do
   """
   @spec create_schema([node], list) :: :ok | {:error, term}
   def create_schema(nodes, properties \\ [])
-  def create_schema(nodes, _properties), do: Engine.create_schema(nodes)
+
+  def create_schema(nodes, properties) when is_list(properties), do: Engine.create_schema(nodes)
+  def create_schema([], properties), do: create_schema([node()], properties)
+  def create_schema(nodes, _properties), do: {:error, {:badarg, nodes}}
 
   @doc """
   Deletes the schema on disc; the database has to be stopped.
@@ -259,10 +281,17 @@ defmodule Remnesia.Mnesia.Tables do
   @spec table_info(table, term) :: term
   def table_info(table, item) do
     case Engine.get_activity_id() do
-      {module, id, store} when module != :remnesia -> module.table_info(id, store, table, item)
-      _own -> Engine.table_info(table, item)
+      {module, id, store} when module != :remnesia ->
+        Engine.access_module(module).table_info(id, store, table, item)
+
+      _own ->
+        Engine.table_info(table, item)
     end
   end
+
+  @doc false
+  @spec raw_table_info(table, :size | :memory) :: non_neg_integer
+  def raw_table_info(table, item), do: Engine.raw_table_info(table, item)
 
   @doc "Prints the definitions of all tables."
   @spec schema() :: :ok

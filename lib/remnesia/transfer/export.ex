@@ -30,7 +30,7 @@ defmodule Remnesia.Transfer.Export do
 
   defp write(path, snapshot, progress) do
     MnesiaBackup.write_with(path, fn put ->
-      put.(Items.schema(snapshot.tables))
+      put.(snapshot.tables |> Enum.map(&storage/1) |> Items.schema())
 
       for cstruct <- snapshot.tables do
         progress.("#{inspect(cstruct.name)}: #{Engine.table_info(cstruct.name, :size)} records")
@@ -45,4 +45,10 @@ defmodule Remnesia.Transfer.Export do
       end
     end)
   end
+
+  # Mnesia has no ordered_set on disc alone.
+  defp storage(%{type: :ordered_set, disc_only_copies: [_ | _] = nodes} = cstruct),
+    do: %{cstruct | disc_copies: nodes, disc_only_copies: []}
+
+  defp storage(cstruct), do: cstruct
 end

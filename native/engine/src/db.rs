@@ -2,12 +2,15 @@
 //!
 //! Operations outside transactions are here: each is atomic, takes no lock and sees committed rows only.
 
+mod below;
+
 use crate::reaper;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Table as LogTable};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
-use crate::table::{BagStep, Change, Cursor, Definition, Key, Nowhere, Place, Sink, Table};
+use crate::table::below::failure;
+use crate::table::{BagStep, Change, Cursor, Definition, Kept, Key, Kind, Nowhere, Place, Sink, Table};
 use crate::term::{Attached, Record};
-use crate::txn::journal::{log_table, place_in_log, refuse, Journal};
+use crate::txn::journal::{log_table, place_in_log, refuse, unreadable, Journal};
 use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
@@ -15,6 +18,9 @@ use std::sync::Arc;
 
 /// No operation outside transactions looks at a table for longer than this after it found it.
 const LOOKED_UP: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Threads that read one table.
+const MOST_LOADERS: usize = 4;
 
 /// Keys of one commit when a table goes to disc as a whole.
 const LOGGED_AT_ONCE: usize = 1_000;
@@ -100,7 +106,15 @@ impl Db {
     }
 
     fn make(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) -> Arc<OpenTable> {
-        let table = Table::new(self.next_id.fetch_add(1, Ordering::Relaxed), definition);
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let table = match place {
+            Some((number, Kept::OnDisc)) => {
+                let table = LogTable { number, ordered: definition.kind == Kind::OrderedSet };
+                let store = self.store().as_ref().map(Arc::downgrade).unwrap_or_default();
+                Table::on_disc(id, definition, Box::new(below::Stratum { store, table }))
+            }
+            _ => Table::new(id, definition),
+        };
         table.set_place(place);
         Arc::new(OpenTable::new(name.into(), beside, table))
     }
@@ -123,6 +137,13 @@ impl Db {
 
     pub fn set_watched(&self, watched: bool) {
         self.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
+    pub fn freeze(&self, open: &OpenTable) {
+        open.freeze();
+        open.table.let_writers_pass();
+        open.table.hand_over();
     }
 
     /// Begins a table that is to take the place of one; a former attempt is dropped.
@@ -161,6 +182,7 @@ impl Db {
     pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
         if let Some(table) = place_in_log(&open.table) {
             let store = self.durable()?;
+            self.freeze(open);
             let mut commit = store.begin(0).map_err(refuse)?.ok_or(Stop::Room(0))?;
             commit.drop_table(table);
             commit.commit();
@@ -240,11 +262,11 @@ impl Db {
     }
 
     #[inline]
-    fn update_telling(
+    fn update_telling<S: Sink>(
         &self,
         open: &OpenTable,
         key: &Key,
-        sink: &mut impl Sink,
+        sink: &mut S,
         decide: impl FnOnce(&[Record]) -> Option<Change>,
     ) -> Result<(), Stop> {
         let mut stop = None;
@@ -252,6 +274,10 @@ impl Db {
             // Under the latch: a commit that begins later comes after this write as a whole.
             if open.is_committing() && self.committer(open, key).is_some() {
                 stop = Some(Stop::CommitWait);
+                return None;
+            }
+            if !open.may_change(S::TOLD) {
+                stop = Some(Stop::Frozen);
                 return None;
             }
             let change = decide(rows)?;
@@ -300,14 +326,19 @@ impl Db {
     /// Reads the rows of a table; it is there from then on. Takes as long as that takes.
     pub fn load(&self, name: &[u8]) -> Result<(), Stop> {
         let open = self.loading.read().get(name).cloned().ok_or(Stop::NoTable)?;
-        if let Some(number) = open.table.logged() {
+        if let (Some(number), Some(disc)) = (open.table.logged(), open.table.disc()) {
+            self.durable()?.settle(number).map_err(refuse)?;
+            disc.count(open.kind().is_bag()).map_err(unreadable)?;
+            let mut cursor = if open.table.indexes.is_empty() { Cursor::End } else { Cursor::Start };
+            while cursor != Cursor::End {
+                open.table.fill_indexes(&mut cursor, LOGGED_AT_ONCE);
+                failure().map_or(Ok(()), |failure| Err(unreadable(failure)))?;
+            }
+        } else if let Some(number) = open.table.logged() {
             let store = self.durable()?;
-            let kind = open.kind();
-            let insert = &mut |record: Record| {
-                let key = open.table.key_of(&record);
-                open.table.update(&key, &mut Nowhere, |_| Some(Change::write(kind, record)));
-            };
-            store.load(number, insert).map_err(refuse)?;
+            open.table.expect(store.rows(number));
+            let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_LOADERS));
+            store.load_many(number, threads, &|loaded| open.table.fill(loaded.records, &loaded.keys)).map_err(refuse)?;
         }
         self.tables.write().insert(name.into(), open);
         self.loading.write().remove(name);
@@ -340,8 +371,19 @@ impl Db {
             }
             commit.commit().not_durable.map_or(Ok(()), |error| Err(refuse(error)))?;
         }
-        open.table.set_place(Some((table.number, true)));
+        open.table.set_place(Some((table.number, Kept::InBoth)));
         Ok(())
+    }
+
+    /// The disc has everything below this position of the log: what is in memory of it for tables on disc alone can go.
+    pub fn flushed(&self, position: u64) {
+        let mut all = self.all();
+        all.extend(self.shadows.read().values().cloned());
+        for open in all {
+            if let Some(gone) = open.table.disc().and_then(|disc| disc.flushed(position)) {
+                reaper::drop_later(gone);
+            }
+        }
     }
 
     /// The large commit that is writing this key, told by its lock on the record or on the whole table.

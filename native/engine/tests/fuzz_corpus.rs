@@ -45,8 +45,8 @@ fn spec() {
 }
 
 #[test]
-fn disc() {
-    replay("disc", 1_000, fuzz::disc);
+fn value() {
+    replay("value", 3_000, fuzz::value);
 }
 
 #[test]
@@ -56,5 +56,10 @@ fn log() {
 
 #[test]
 fn pages() {
-    replay("pages", 1_000, fuzz::pages);
+    replay("pages", 100, fuzz::pages);
+}
+
+#[test]
+fn program() {
+    replay("program", 150, fuzz::program);
 }

@@ -1,6 +1,9 @@
 //! Indexes on several fields, unique ones, and such that come and go, against a model: random programs of writes in and outside of
 //! transactions, every invariant checked after every step.
 
+mod disc_db;
+
+use disc_db::{config, Disc};
 use proptest::prelude::*;
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Definition, IndexDefinition, Kind};
@@ -141,12 +144,20 @@ fn transaction(db: &Db, txn: &mut Txn, writes: &[Write]) -> Result<(), Stop> {
 }
 
 fn run(kind: Kind, program: &[Op]) {
-    let db = Db::default();
-    db.start();
-    db.create(&NAME, None, Definition { kind, arity: 4, record_name: 27, indexes: vec![1.into()] }, None);
+    run_on(kind, program, false);
+    run_on(kind, program, true);
+}
+
+fn run_on(kind: Kind, program: &[Op], on_disc: bool) {
+    let definition = Definition { kind, arity: 4, record_name: 27, indexes: vec![1.into()] };
+    let disc = Disc::new(&NAME, definition, on_disc, config());
+    let db = disc.db.clone();
     let mut model = Model { kind, rows: Vec::new(), indexes: HashMap::from([(vec![1], false)]) };
     let mut txn = Txn::default();
-    for op in program {
+    for (number, op) in program.iter().enumerate() {
+        if number % 7 == 6 {
+            disc.flush();
+        }
         match op {
             Op::Dirty(write) => {
                 let after = model.after(std::slice::from_ref(write));

@@ -7,6 +7,10 @@ use remnesia_engine::table::{
 use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{Record, Writer};
 
+mod below_model;
+
+use below_model::Model as Base;
+
 /// A row of the model: key, indexed value, payload. Keys are halves: odd ones are floats, so 2 and 2.0 meet in an ordered_set.
 type Row = (u8, u8, u8);
 
@@ -51,6 +55,8 @@ enum Op {
     Clear,
     /// Several writes and deletes as one step.
     Batch(Vec<(Row, bool)>),
+    /// A step of the flush, for tables on disc.
+    Flush,
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -64,6 +70,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => row().prop_map(Op::DeleteObject),
         1 => Just(Op::Clear),
         3 => prop::collection::vec((row(), any::<bool>()), 1..12).prop_map(Op::Batch),
+        4 => Just(Op::Flush),
     ]
 }
 
@@ -106,30 +113,31 @@ fn delete_object(table: &Table, row: Row) {
 }
 
 fn run(kind: Kind, program: &[Op]) {
-    let table = Table::new(
-        1,
-        Definition {
-            kind,
-            arity: 4,
-            record_name: 27,
-            indexes: vec![1.into(), 2.into(), IndexDefinition { fields: vec![2, 1], unique: false }],
-        },
-    );
+    let indexes = || vec![1.into(), 2.into(), IndexDefinition { fields: vec![2, 1], unique: false }];
+    let definition = || Definition { kind, arity: 4, record_name: 27, indexes: indexes() };
+    run_on(&Table::new(1, definition()), &Base::default(), program);
+    let base = Base::default();
+    run_on(&base.table(definition()), &base, program);
+}
+
+fn run_on(table: &Table, base: &Base, program: &[Op]) {
+    let kind = table.kind();
     let mut model = Model::default();
     for op in program {
         match op {
             Op::Write(row) => {
-                apply_one(&table, &key(&table, row.0), Change::write(kind, record(*row)));
+                apply_one(table, &key(table, row.0), Change::write(kind, record(*row)));
                 model.write(kind, *row);
             }
             Op::Delete(k) => {
-                apply_one(&table, &key(&table, *k), Change::Delete);
+                apply_one(table, &key(table, *k), Change::Delete);
                 model.delete(kind, *k);
             }
             Op::DeleteObject(row) => {
-                delete_object(&table, *row);
+                delete_object(table, *row);
                 model.0.retain(|r| r != row);
             }
+            Op::Flush => base.step(table),
             Op::Clear => {
                 drop(table.clear(&mut Nowhere));
                 model.0.clear();
@@ -139,10 +147,10 @@ fn run(kind: Kind, program: &[Op]) {
                     .iter()
                     .map(|(row, write)| {
                         let change = if *write { Change::write(kind, record(*row)) } else { Change::Delete };
-                        (key(&table, row.0), change)
+                        (key(table, row.0), change)
                     })
                     .collect();
-                let mut steps_: Vec<_> = changes.iter_mut().map(|(key, change)| Step { table: &table, key, change }).collect();
+                let mut steps_: Vec<_> = changes.iter_mut().map(|(key, change)| Step { table, key, change }).collect();
                 apply(&mut steps_, &mut Nowhere);
                 for (row, write) in steps {
                     if *write {
@@ -155,7 +163,7 @@ fn run(kind: Kind, program: &[Op]) {
         }
         table.check().expect("every invariant holds");
         assert_eq!(table.size(), model.0.len());
-        agree(&table, &model);
+        agree(table, &model);
     }
     drop(table.clear(&mut Nowhere));
     assert_eq!(table.size(), 0);
@@ -232,8 +240,10 @@ fn plain(key: i64) -> Record {
 /// A scan that pauses visits what stays exactly once, whatever comes and goes meanwhile.
 #[test]
 fn scans_are_stable() {
-    for kind in [Kind::Set, Kind::Bag, Kind::OrderedSet] {
-        let table = Table::new(1, Definition { kind, arity: 3, record_name: 27, indexes: vec![] });
+    for (kind, on_disc) in [Kind::Set, Kind::Bag, Kind::OrderedSet].into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let definition = Definition { kind, arity: 3, record_name: 27, indexes: vec![] };
+        let base = Base::default();
+        let table = if on_disc { base.table(definition) } else { Table::new(1, definition) };
         let write = |key: i64| {
             let record = plain(key);
             apply_one(&table, &table.key_of(&record), Change::write(kind, record.clone()));
@@ -248,6 +258,7 @@ fn scans_are_stable() {
             delete(2_000 + step % 2_000);
             (0..20).for_each(|i| write(10_000 + step * 20 + i));
             write(step % 2_000);
+            base.step(&table);
             step += 1;
             assert!(step < 100_000, "the scan must end");
         }
@@ -262,10 +273,15 @@ fn scans_are_stable() {
 /// First to last by neighbours is the scan.
 #[test]
 fn neighbours_walk_the_table() {
-    for kind in [Kind::Set, Kind::OrderedSet] {
-        let table = Table::new(1, Definition { kind, arity: 3, record_name: 27, indexes: vec![] });
+    for (kind, on_disc) in [Kind::Set, Kind::OrderedSet].into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let definition = Definition { kind, arity: 3, record_name: 27, indexes: vec![] };
+        let base = Base::default();
+        let table = if on_disc { base.table(definition) } else { Table::new(1, definition) };
         for key in (0..500).rev() {
             table.update(&table.key_of(&plain(key)), &mut Nowhere, |_| Some(Change::Put(plain(key))));
+            if key % 50 == 0 {
+                base.step(&table);
+            }
         }
         let (mut at, mut count) = (None, 0);
         while let Some(record) = table.neighbour(at.as_ref(), false).expect("the key is there") {
@@ -276,6 +292,21 @@ fn neighbours_walk_the_table() {
             count += 1;
         }
         assert_eq!(count, 500);
+        if kind == Kind::OrderedSet {
+            let mut at = None;
+            while let Some(record) = table.neighbour(at.as_ref(), true).expect("an order") {
+                count -= 1;
+                assert!(record.same(&plain(count)), "backward");
+                at = Some(table.key_of(&record));
+            }
+            assert_eq!(count, 0);
+            let range = |low: i64, high: i64| Range {
+                low: table.key_of(&plain(low)).bytes.to_vec(),
+                high: Some(table.key_of(&plain(high)).bytes.to_vec()),
+            };
+            assert_eq!(table.count_keys(&[range(10, 320), range(400, 450)], 1_000), 360);
+            assert_eq!(table.count_keys(&[range(10, 320)], 100), 100);
+        }
         let absent = table.key_of(&plain(1_000));
         assert_eq!(table.neighbour(Some(&absent), false).is_err(), kind == Kind::Set);
     }

@@ -1,11 +1,16 @@
 //! Transactions on one thread against a model that copies the whole table at every level.
 
+mod disc_db;
+
+use disc_db::{config, Disc};
 use proptest::prelude::*;
 use remnesia_engine::db::Db;
+use remnesia_engine::store::Config;
 use remnesia_engine::table::{Definition, IndexId, Kind};
 use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{Record, Writer};
-use remnesia_engine::txn::{walk, LockKind, OpenTable, Plan, Scan, Source, Txn};
+use remnesia_engine::txn::{walk, LockKind, OpenTable, Plan, Scan, Source, Stop, Txn};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 type Row = (i64, i64);
@@ -18,6 +23,8 @@ enum Op {
     Write(Row),
     Delete(i64),
     DeleteObject(Row),
+    /// Of the log to disc, for tables that are there.
+    Flush,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -29,6 +36,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => row().prop_map(Op::Write),
         2 => (0..8i64).prop_map(Op::Delete),
         2 => row().prop_map(Op::DeleteObject),
+        1 => Just(Op::Flush),
     ]
 }
 
@@ -68,10 +76,15 @@ fn scan(open: &Scan, txn: &Txn, step: usize) -> Vec<Row> {
 }
 
 fn run(kind: Kind, program: &[Op]) {
-    let db = Db::default();
-    db.start();
+    run_on(kind, program, false);
+    run_on(kind, program, true);
+}
+
+fn run_on(kind: Kind, program: &[Op], on_disc: bool) {
     let name = [1u8];
-    db.create(&name, None, Definition { kind, arity: 3, record_name: 27, indexes: vec![1.into()] }, None);
+    let definition = Definition { kind, arity: 3, record_name: 27, indexes: vec![1.into()] };
+    let mut disc = Disc::new(&name, definition, on_disc, config());
+    let db = disc.db.clone();
     let mut txn = Txn::default();
     // Levels: committed rows, then one copy per open level.
     let mut levels: Vec<Vec<Row>> = vec![Vec::new()];
@@ -108,6 +121,7 @@ fn run(kind: Kind, program: &[Op]) {
                 txn.delete_object(&db, table, record(*r)).expect("nobody is in the way");
                 levels.last_mut().expect("a level").retain(|o| o != r);
             }
+            Op::Flush => disc.flush(),
             _ => {}
         }
         if txn.depth() > 0 {
@@ -123,6 +137,13 @@ fn run(kind: Kind, program: &[Op]) {
     }
     txn.kill(&db);
     assert!(db.locks.is_empty() && db.open(&name).expect("there").lock.is_free(), "a lock is left");
+    if on_disc {
+        disc.restart(config());
+        disc.db.open(&name).expect("loaded").table.check().expect("sound");
+        let mut txn = Txn::default();
+        txn.begin();
+        agree(&disc.db, &mut txn, &name, kind, &levels[0]);
+    }
 }
 
 /// Every kind of read sees the model.
@@ -252,10 +273,14 @@ proptest! {
 /// A commit above the step size goes in steps and is whole; its locks are gone.
 #[test]
 fn large_commit() {
-    let db = Db::default();
-    db.start();
+    [false, true].into_iter().for_each(large_commit_on);
+}
+
+fn large_commit_on(on_disc: bool) {
     let name = [1u8];
-    db.create(&name, None, Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] }, None);
+    let definition = Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![1.into()] };
+    let disc = Disc::new(&name, definition, on_disc, Config { segment_bytes: 16 << 20, ..config() });
+    let db = disc.db.clone();
     let mut txn = Txn::default();
     txn.begin();
     for key in 0..10_000 {
@@ -268,4 +293,61 @@ fn large_commit() {
     assert_eq!(open.table.size(), 10_000);
     open.table.check().expect("sound");
     assert!(db.locks.is_empty() && open.lock.is_free() && !open.is_committing());
+}
+
+/// The log goes to disc all the time, also while a large commit is applied: what it adds to a bag is there once, and indexes and
+/// counts are right.
+#[test]
+fn large_commits_beside_the_flush() {
+    let name = [1u8];
+    let definition = Definition { kind: Kind::DuplicateBag, arity: 3, record_name: 27, indexes: vec![1.into()] };
+    let config = || Config { segment_bytes: 64 << 10, threads: true, ..config() };
+    let mut disc = Disc::new(&name, definition, true, config());
+    let db = disc.db.clone();
+    let over = Over::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.0.load(Ordering::Relaxed) {
+                disc.flush();
+            }
+        });
+        let _over = End(&over);
+        rounds(&db, &name);
+    });
+    drop(db);
+    disc.restart(config());
+    let open = disc.db.open(&name).expect("loaded");
+    assert_eq!(open.table.size(), 12_000);
+    open.table.check().expect("sound");
+    let rows = open.table.rows(&open.table.key_of(&record((7, 0))));
+    assert_eq!(rows.iter().map(|r| row(r).1).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+#[derive(Default)]
+struct Over(AtomicBool);
+
+/// Tells the others, also of a panic.
+struct End<'a>(&'a Over);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0 .0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn rounds(db: &Db, name: &[u8]) {
+    let mut txn = Txn::default();
+    for round in 0..4i64 {
+        txn.begin();
+        for key in 0..3_000 {
+            let table = txn.table(db, name).expect("there");
+            txn.write(&db, table, record((key, round % 5))).expect("nobody is in the way");
+        }
+        while let Err(Stop::Room(_)) = txn.commit(db) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let open = db.open(name).expect("there");
+        assert_eq!(open.table.size() as i64, 3_000 * (round + 1));
+        open.table.check().expect("sound");
+    }
 }

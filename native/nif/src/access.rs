@@ -61,6 +61,7 @@ nif!(
         if no_txn(*ctx) {
             let at = scratch.table_of(call, *table)?;
             let (encoder, terms, open) = scratch.parts(at);
+            call.may_wait(&open.table)?;
             let key = key(call, encoder, *key_term, &open.table)?;
             let name = record_name(open);
             let found = open.table.look(&key, |rows| found(call, rows, name, terms));
@@ -72,6 +73,7 @@ nif!(
             if kind == LockKind::Write {
                 writable(txn.open(table))?;
             }
+            call.may_wait(txn.rows_of(table))?;
             let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
@@ -142,6 +144,7 @@ fn with_record(
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
             settled(open, ctx)?;
+            call.may_wait(&open.table)?;
             let record = record(call, encoder, term, open)?;
             writable(open)?;
             if open.table.indexes.any_unique() {
@@ -179,6 +182,7 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         let (encoder, _, open) = scratch.parts(at);
         settled(open, *ctx)?;
         writable(open)?;
+        call.may_wait(&open.table)?;
         let key = key(call, encoder, *key_term, &open.table)?;
         DB.delete(open, &key)?;
         return Ok(changed_now(call));
@@ -200,6 +204,7 @@ nif!(
         let (encoder, _, open) = scratch.parts(at);
         settled(open, *ctx)?;
         writable(open)?;
+        call.may_wait(&open.table)?;
         let definition = &open.table.definition;
         if !matches!(definition.kind, Kind::Set | Kind::OrderedSet) || definition.arity != 3 {
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];

@@ -3,6 +3,10 @@
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
+use remnesia_engine::table::{
+    below::{failure, TooLong},
+    Table,
+};
 use remnesia_engine::term::Term;
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::*;
@@ -18,6 +22,15 @@ pub static DB: LazyLock<Db> = LazyLock::new(Db::default);
 /// Work on a normal scheduler, in bytes; about a fifth of a millisecond.
 pub const BUDGET: usize = 64 * 1024;
 
+/// Bytes that may be read from disc on this thread at once.
+pub fn patience() -> usize {
+    // SAFETY: no argument, no effect.
+    match unsafe { enif_thread_type() } {
+        ERL_NIF_THR_NORMAL_SCHEDULER => BUDGET,
+        _ => usize::MAX,
+    }
+}
+
 /// One call.
 #[derive(Clone, Copy)]
 pub struct Call {
@@ -30,6 +43,8 @@ pub struct Call {
 pub enum Fail {
     /// Run again on a dirty scheduler.
     TooLong,
+    /// Run again where a wait for the disc disturbs nobody.
+    Disc,
     /// Run again: what it went by has changed meanwhile.
     Again,
     BadArg,
@@ -67,11 +82,16 @@ pub fn run<const N: usize>(
     // SAFETY: the VM gives as many terms as the arity that the function table says, which is N.
     let args: &[RawTerm; N] = unsafe { &*argv.cast() };
     // SAFETY: no argument, no effect.
-    let dirty = unsafe { enif_thread_type() } == ERL_NIF_THR_DIRTY_CPU_SCHEDULER;
+    let dirty = unsafe { enif_thread_type() } != ERL_NIF_THR_NORMAL_SCHEDULER;
     let call = Call { env, dirty };
     let failed = match catch_unwind(AssertUnwindSafe(|| body(&call, args))) {
-        Ok(Ok(term)) => return term,
-        Ok(Err(fail)) => fail,
+        Ok(done) => match (failure(), done) {
+            (None, Ok(term)) => return term,
+            (None, Err(fail)) => fail,
+            (Some(failure), _) if failure.is::<TooLong>() => Fail::Disc,
+            // It went on without what could not be read.
+            (Some(failure), _) => Fail::Reason(crate::reason::unreadable(&call, failure)),
+        },
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic");
@@ -83,6 +103,8 @@ pub fn run<const N: usize>(
         Fail::TooLong | Fail::Again => unsafe {
             enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_CPU_BOUND as c_int, this.1, argc, argv)
         },
+        // SAFETY: as above.
+        Fail::Disc => unsafe { enif_schedule_nif(env, this.0.as_ptr(), ERL_NIF_DIRTY_JOB_IO_BOUND as c_int, this.1, argc, argv) },
         // SAFETY: the answer of the call is given back at once.
         Fail::BadArg => unsafe { enif_make_badarg(env) },
         Fail::Reason(reason) => call.tuple(&[atoms::failed(), reason]),
@@ -126,6 +148,16 @@ impl Call {
     pub fn heavy(&self, is: bool) -> Result<(), Fail> {
         if is && !self.dirty {
             Err(Fail::TooLong)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Goes where it may wait for the disc, if a look at this table is likely to wait.
+    #[inline]
+    pub fn may_wait(&self, table: &Table) -> Result<(), Fail> {
+        if table.is_slow() && !self.dirty {
+            Err(Fail::Disc)
         } else {
             Ok(())
         }

@@ -9,9 +9,10 @@ use crate::term::{Env, RawTerm};
 use remnesia_engine::matchspec::Program;
 use remnesia_engine::table::key::hash;
 use remnesia_engine::table::Table;
-use remnesia_engine::term::tag;
+use remnesia_engine::term::{read, Term};
 use remnesia_engine::txn::plan::{paths, Path};
 use rustler::sys::{enif_alloc_env, enif_free_env, enif_is_identical, enif_make_copy};
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
@@ -117,25 +118,38 @@ thread_local! {
 #[inline]
 pub fn recent(table: &Table, spec: RawTerm) -> Option<Arc<Compiled>> {
     let (id, generation) = (table.id, table.indexes.generation());
-    LAST.with_borrow(|last| {
-        let same = |copy: &&Copy| {
-            let known = copy.table == id && copy.generation == generation;
-            // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
-            known && unsafe { enif_is_identical(copy.spec, spec) } != 0
+    LAST.with_borrow_mut(|last| {
+        let same = |copy: &Option<Copy>| {
+            copy.as_ref().is_some_and(|copy| {
+                let known = copy.table == id && copy.generation == generation;
+                // SAFETY: both terms are alive: one in the environment of the call, one in that of the copy. Specs that are kept are small.
+                known && unsafe { enif_is_identical(copy.spec, spec) } != 0
+            })
         };
-        last.copies.iter().flatten().find(same).map(|copy| copy.compiled.clone())
+        let at = last.copies.iter().position(same)?;
+        // The next time it is compared first: specs of one table differ near their end.
+        last.copies.swap(0, at);
+        last.copies[0].as_ref().map(|copy| copy.compiled.clone())
     })
 }
 
 /// May a copy stand for the spec? Not if there may be a float in it: a zero is identical to one of the other sign. And not a binary that
 /// could be a part of a large one, which the copy would keep.
 fn may_be_kept(bytes: &[u8]) -> bool {
-    let part = |pair: &[u8]| pair[0] == tag::BINARY && pair[1] > HEAP_BINARY;
-    !bytes.iter().any(|&b| b == tag::FLOAT || b == tag::BINARY_L || b == tag::BITS) && !bytes.windows(2).any(part)
+    let mut work: SmallVec<[&[u8]; 32]> = SmallVec::from_slice(&[bytes]);
+    while let Some(term) = work.pop() {
+        match read(term).0 {
+            Term::Float(_) | Term::Bits { .. } | Term::Blob { .. } => return false,
+            Term::Binary(bytes) if bytes.len() > HEAP_BINARY => return false,
+            Term::Tuple(e) | Term::List(e) | Term::Improper(e) | Term::Map(e) => work.extend(e.iter()),
+            _ => {}
+        }
+    }
+    true
 }
 
 /// Binaries up to here are copied by the VM, longer ones referred to.
-const HEAP_BINARY: u8 = 64;
+const HEAP_BINARY: usize = 64;
 
 /// Keeps a spec that was found by its bytes as a term too.
 pub fn remember(table: u64, generation: u64, spec: RawTerm, bytes: &[u8], compiled: &Arc<Compiled>) {
@@ -153,7 +167,8 @@ pub fn remember(table: u64, generation: u64, spec: RawTerm, bytes: &[u8], compil
     };
     let copy = Copy { table, generation, env, spec, compiled: compiled.clone() };
     let _old = LAST.with_borrow_mut(|last| {
-        last.next = (last.next + 1) % RECENT;
+        // Never the first, which is in use.
+        last.next = last.next % (RECENT - 1) + 1;
         last.copies[last.next].replace(copy)
     });
 }

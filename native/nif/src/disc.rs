@@ -9,7 +9,7 @@ use crate::term::{Env, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::store::lmdb::{self, Lmdb, Options};
 use remnesia_engine::store::{log_dir, verify, Base, Config, Observer, Store, StoreError, Table, Wait};
-use remnesia_engine::table::Place;
+use remnesia_engine::table::{Kept, Place};
 use remnesia_engine::txn::lock::Waker;
 use remnesia_engine::txn::{journal, LockKind, Stop};
 use std::path::{Path, PathBuf};
@@ -67,6 +67,10 @@ impl Observer for Teller {
 
     fn recovered(&self) {
         send_named(|_| atoms::disc_recovered());
+    }
+
+    fn flushed(&self, position: u64) {
+        DB.flushed(position);
     }
 
     fn flush_failed(&self, cause: &StoreError) {
@@ -211,12 +215,18 @@ fn table(call: &Call, number: RawTerm, ordered: RawTerm) -> Result<Table, Fail> 
     Ok(Table { number: table_number_of(call, number)?, ordered: ordered == atoms::true_() })
 }
 
-/// Number and rows of a table on disc, as the host says them; none for `nil`.
+/// Number and rows of a table on disc, as the host says them; none for `nil`. Rows: `false` for those in memory alone, `true` for those that
+/// are in both places, `:only` for those on disc alone.
 pub fn disc_place(call: &Call, number_term: RawTerm, rows: RawTerm) -> Result<Place, Fail> {
     if number_term == atoms::nil() {
         return Ok(None);
     }
-    Ok(Some((table_number_of(call, number_term)?, rows == atoms::true_())))
+    let kept = match () {
+        () if rows == call.atom("only") => Kept::OnDisc,
+        () if rows == atoms::true_() => Kept::InBoth,
+        () => Kept::InMemory,
+    };
+    Ok(Some((table_number_of(call, number_term)?, kept)))
 }
 
 nif!(
@@ -255,13 +265,13 @@ nif!(
 );
 
 nif!(
-    /// A table of the disc; `rows`: they are there too. It is there once it is loaded.
+    /// A table of the disc; `rows` as in [`disc_place`]. It is there once it is loaded.
     table_restore,
     |call, [table, shape, number_term, rows, props]| with_scratch(|scratch| {
         let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
         let definition = definition(call, [type_, arity, record_name, index])?;
         let name = name(call, scratch, *table)?;
-        let place = Some((table_number_of(call, *number_term)?, *rows == atoms::true_()));
+        let place = disc_place(call, *number_term, *rows)?;
         put_props(call, &mut scratch.encoder, &name, *props)?;
         DB.restore(&name, definition, place);
         Ok(atoms::ok())
@@ -302,13 +312,17 @@ nif!(
 );
 
 nif!(
-    /// Number of the table on disc, and whether its rows are there; `nil` if it is in memory alone.
+    /// Number of the table on disc, and where its rows are, as in [`disc_place`]; `nil` if it is in memory alone.
     table_disc,
     |call, [table]| {
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         let open = DB.open(&name).ok_or(Stop::NoTable)?;
         let Some(number) = open.table.number() else { return Ok(atoms::nil()) };
-        let rows = if open.table.logged().is_some() { atoms::true_() } else { atoms::false_() };
+        let rows = match open.table.logged() {
+            Some(_) if open.table.disc().is_some() => call.atom("only"),
+            Some(_) => atoms::true_(),
+            None => atoms::false_(),
+        };
         Ok(call.tuple(&[call.int(i64::from(number)), rows]))
     }
 );
@@ -323,12 +337,12 @@ nif!(
             let table = txn.table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
             let open = txn.open(table);
-            open.freeze();
+            DB.freeze(open);
             let number = open.table.number().ok_or(Stop::NoTable)?;
             if *rows == atoms::true_() {
                 DB.log_rows(open)?;
             } else {
-                open.table.set_place(Some((number, false)));
+                open.table.set_place(Some((number, Kept::InMemory)));
             }
             Ok(atoms::ok())
         })

@@ -125,7 +125,9 @@ nif!(
         };
         scratch.encoder.begin(call.limit());
         let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
-        encode(call, scratch, *spec)?;
+        if !encode(call, scratch, *spec)? {
+            return Ok(call.tuple(&[atoms::error(), call.binary(b"The match specification is too large.")]));
+        }
         call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
         let mut spec = match compile(call, scratch, arity as usize, word(name), true) {
             Ok(spec) => spec,

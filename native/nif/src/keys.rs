@@ -23,6 +23,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
         if no_txn(ctx) {
             let at = scratch.table(&name)?;
             let (encoder, _, open) = scratch.parts(at);
+            call.may_wait(&open.table)?;
             let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
             let found = walk::neighbour(open, None, key, backward).map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?;
             return Ok(answer(call, found));
@@ -31,6 +32,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
         with_txn(call, ctx, |txn| {
             let table = txn.table(&DB, &name)?;
             txn.lock_table(table, LockKind::Read)?;
+            call.may_wait(txn.rows_of(table))?;
             let key = from.map(|term| key(call, encoder, term, txn.rows_of(table))).transpose()?;
             let found = walk::neighbour(txn.open(table), Some(txn.overlay()), key, backward);
             Ok(answer(call, found.map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?))

@@ -213,6 +213,7 @@ fn flags(env: *mut ErlNifEnv, info: ErlNifTerm) -> [bool; 2] {
 fn open(env: *mut ErlNifEnv, types: ErlNifResourceFlags, info: ErlNifTerm) -> c_int {
     let opened = std::panic::catch_unwind(|| {
         term::host::install(flags(env, info)[0]);
+        remnesia_engine::table::below::install_limit(border::patience);
         session::open_types(env, types)
     });
     match opened {

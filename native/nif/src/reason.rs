@@ -3,6 +3,7 @@
 use crate::border::Call;
 use crate::term::RawTerm;
 use remnesia_engine::store::StoreError;
+use remnesia_engine::table::below::Failure;
 use remnesia_engine::txn::journal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -55,6 +56,12 @@ fn errno(code: i32) -> Option<&'static str> {
         (122, "edquot"),
     ];
     names.iter().find(|(number, _)| *number == code).map(|(_, name)| *name)
+}
+
+/// What could not be read.
+#[cold]
+pub fn unreadable(call: &Call, failure: Failure) -> RawTerm {
+    call.tuple(&[call.atom("unreadable"), reason(call, &journal::cause(failure))])
 }
 
 /// Why an operation was refused by the disc.

@@ -167,9 +167,9 @@ fn measure(call: &Call, table: RawTerm, of: impl FnOnce(&remnesia_engine::table:
 nif!(table_size, |call, [table]| measure(call, *table, |t| t.size()));
 
 nif!(
-    /// In words of eight bytes.
+    /// In words of eight bytes; of a table on disc alone the bytes there.
     table_memory,
-    |call, [table]| measure(call, *table, |t| t.memory().div_ceil(8))
+    |call, [table]| measure(call, *table, |t| if t.disc().is_some() { t.memory() } else { t.memory().div_ceil(8) })
 );
 
 nif!(

@@ -5,7 +5,7 @@ use crate::arguments::size;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
 use crate::compiled::{self, Asks, Compiled};
 use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
-use crate::term::{decode, decode_record, host, word, RawTerm};
+use crate::term::{decode, decode_record, host, word, EncodeError, Encoder, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{self, BadSpec, Outcome, Program};
 use remnesia_engine::table::Table;
@@ -23,6 +23,8 @@ const SLICE: Duration = Duration::from_micros(500);
 /// Keys visited under one latch: as many as take about the time, since long steps are faster and nothing is known of a spec's
 /// cost beforehand.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
+/// So many rows on disc are looked at where the caller is.
+const NEAR: usize = 256;
 const STEP_TIME: Duration = Duration::from_micros(50);
 
 /// A spec and what it takes to run it.
@@ -69,6 +71,9 @@ impl Spec {
     }
 }
 
+/// Longer specs are refused: a term of a few words that shares its parts can be any length when it is written out, and `ets` would
+/// write it out.
+const LONGEST_SPEC: usize = 64 << 20;
 /// Specs of more bytes are compiled and planned on a dirty scheduler: that takes a tenth of a millisecond per thousand.
 pub const MAX_SPEC: usize = 8 * 1024;
 
@@ -127,6 +132,8 @@ pub struct Select {
     whole: bool,
     /// Not all that were found have been given out in order.
     sorting: bool,
+    /// The first slice is over.
+    begun: bool,
 }
 
 impl Want {
@@ -165,7 +172,20 @@ impl Select {
     /// Fails if an index of the plan is gone.
     pub fn new(open: &Arc<OpenTable>, plan: Plan, want: Want, limit: usize) -> Result<Select, Fail> {
         let scan = Scan::new(open.clone(), plan).ok_or(Fail::Again)?;
-        Ok(Select { scan, want, hits: VecDeque::new(), step: 128, limit, left: limit, skip: 0, whole: false, sorting: false })
+        // What is looked at beyond the first chunk may be for nothing.
+        let step = if limit > 0 { limit.clamp(*STEPS.start(), 128) } else { 128 };
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step,
+            limit,
+            left: limit,
+            skip: 0,
+            whole: false,
+            sorting: false,
+            begun: false,
+        })
     }
 
     /// In an order, from the answer after `skip` on, no more than `limit` of them if it is not 0.
@@ -176,7 +196,18 @@ impl Select {
         let scan = begin(open.clone(), course.plan).ok_or(Fail::Again)?;
         // What is looked at beyond the last answer is for nothing.
         let step = most.unwrap_or(128).clamp(*STEPS.start(), 128);
-        Ok(Select { scan, want, hits: VecDeque::new(), step, limit, left: limit, skip, whole: true, sorting: course.sort })
+        Ok(Select {
+            scan,
+            want,
+            hits: VecDeque::new(),
+            step,
+            limit,
+            left: limit,
+            skip,
+            whole: true,
+            sorting: course.sort,
+            begun: false,
+        })
     }
 
     /// All records of a table that has no pending writes are counted already.
@@ -188,6 +219,17 @@ impl Select {
                 self.scan.finish();
             }
         }
+    }
+
+    /// Rows on disc alone that are many, or were waited for lately.
+    fn may_wait(&self) -> bool {
+        let Some(disc) = self.scan.open.table.disc() else { return false };
+        // What fails here has to begin anew, which only the first slice can.
+        if self.begun {
+            return true;
+        }
+        let many = disc.records() > NEAR && (self.limit == 0 || self.limit > NEAR);
+        disc.is_slow() || (many && matches!(self.scan.plan, Plan::All | Plan::KeyRanges(_) | Plan::Gather(_)))
     }
 
     fn decode(&self, call: &Call, hit: &Hit, terms: &mut Vec<RawTerm>) -> RawTerm {
@@ -216,6 +258,9 @@ impl Select {
         // What leads to nothing is not worth a look at the clock.
         if self.scan.is_done() && self.hits.is_empty() && !self.sorting && !matches!(self.want, Want::Count { .. }) {
             return Ok((atoms::done(), call.list(&[])));
+        }
+        if !call.dirty && !self.scan.is_done() && self.may_wait() {
+            return Err(Fail::Disc);
         }
         let begun = Instant::now();
         let mut answers = Vec::new();
@@ -280,6 +325,7 @@ pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: 
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
     }
+    select.begun = true;
     Ok(call.tuple(&[state, answers, new_select(call, select)]))
 }
 
@@ -304,7 +350,10 @@ pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, n
     if let Some(found) = compiled::recent(table, spec) {
         return Ok(Spec::new(call, found));
     }
-    encode(call, scratch, spec)?;
+    let refused = || Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])]));
+    if !encode(call, scratch, spec)? {
+        return Err(refused());
+    }
     let generation = table.indexes.generation();
     if let Some(found) = compiled::find(table, scratch.encoder.bytes()) {
         compiled::remember(table.id, generation, spec, scratch.encoder.bytes(), &found);
@@ -313,14 +362,21 @@ pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, n
     call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
     let definition = &table.definition;
     let parsed = compile(call, scratch, definition.arity, definition.record_name, false);
-    let spec = parsed.map_err(|_| Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])])))?;
+    let spec = parsed.map_err(|_| refused())?;
     compiled::keep(table.id, generation, scratch.encoder.bytes(), &spec.compiled);
     Ok(spec)
 }
 
-pub fn encode(call: &Call, scratch: &mut Scratch, spec: RawTerm) -> Result<(), Fail> {
-    scratch.encoder.begin(call.limit());
-    Ok(scratch.encoder.term(call.env, spec)?)
+/// False if it is longer than a spec may be.
+pub fn encode(call: &Call, scratch: &mut Scratch, spec: RawTerm) -> Result<bool, Fail> {
+    scratch.encoder.begin(call.limit().min(LONGEST_SPEC));
+    match scratch.encoder.term(call.env, spec) {
+        Err(EncodeError::TooLong) if call.dirty => {
+            scratch.encoder = Encoder::default();
+            Ok(false)
+        }
+        done => Ok(done.map(|()| true)?),
+    }
 }
 
 /// The spec that was encoded, for records of so many elements and this name, or why it is none. `lone`: for single tuples, not a table.
@@ -361,7 +417,11 @@ fn search_in_order(
             return Err(Fail::BadArg);
         }
         let paths = spec.compiled.paths(&open.table);
-        Ok(in_order(paths, plan::cheapest(paths, &open.table), &open.table, by, limit > 0, written))
+        let cheapest = match limit {
+            1.. if by.is_empty() => plan::cheapest_first(paths, &open.table, limit.saturating_add(skip)),
+            _ => plan::cheapest(paths, &open.table),
+        };
+        Ok(in_order(paths, cheapest, &open.table, by, limit > 0, written))
     };
     with_scratch(|scratch| {
         if no_txn(ctx) {
@@ -416,11 +476,23 @@ pub fn best(spec: &Spec, table: &Table) -> Result<Plan, Fail> {
     Ok(paths[plan::cheapest(paths, table)].plan.clone())
 }
 
+/// For a search that may stop after so many answers, if that is not 0.
+fn best_first(limit: usize) -> impl Fn(&Spec, &Table) -> Result<Plan, Fail> {
+    move |spec, table| {
+        if limit == 0 {
+            return best(spec, table);
+        }
+        let paths = spec.compiled.paths(table);
+        Ok(paths[plan::cheapest_first(paths, table, limit)].plan.clone())
+    }
+}
+
 nif!(
     /// Work: a slice of half a millisecond.
     select,
     |call, [ctx, table, spec, kind, limit]| {
-        search(call, [*ctx, *table, *spec], call.kind(*kind)?, size(call, *limit)?, best, Want::Spec)
+        let limit = size(call, *limit)?;
+        search(call, [*ctx, *table, *spec], call.kind(*kind)?, limit, best_first(limit), Want::Spec)
     }
 );
 

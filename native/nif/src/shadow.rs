@@ -25,7 +25,7 @@ nif!(
         with_txn(call, *ctx, |txn| {
             let table = txn.table(&DB, &name)?;
             txn.lock_table(table, LockKind::Write)?;
-            txn.open(table).freeze();
+            DB.freeze(txn.open(table));
             DB.create_shadow(txn.open(table), definition, disc_place(call, *number, *rows)?);
             ok(())
         })

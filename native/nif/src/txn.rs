@@ -30,6 +30,9 @@ nif!(
     txn_commit,
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > HEAVY)?;
+        if txn.may_wait() && !call.dirty {
+            return Err(Fail::Disc);
+        }
         let watched = txn.is_watched() || (DB.is_watched() && txn.has_changes());
         let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
         txn.position = journal::position();

@@ -154,15 +154,12 @@ defmodule Remnesia.Engine.CstructTest do
     end
   end
 
-  test "what is ours: one more type, no fragments, no other nodes" do
+  test "what is ours: one more type, no other nodes" do
     assert Engine.create_table(@table, type: :duplicate_bag) == {:atomic, :ok}
     assert Engine.delete_table(@table) == {:atomic, :ok}
 
     assert {:aborted, {:badarg, @table, {:snmp, _}}} =
              Engine.create_table(@table, snmp: [key: :integer])
-
-    assert {:aborted, {:badarg, @table, {:frag_properties, _}}} =
-             Engine.create_table(@table, frag_properties: [n_fragments: 2])
 
     assert Engine.create_table(@table, ram_copies: [node(), :x@y]) ==
              {:aborted, {:not_active, @table, :x@y}}

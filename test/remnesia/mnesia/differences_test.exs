@@ -94,6 +94,14 @@ defmodule Remnesia.Mnesia.DifferencesTest do
               {~c"Bad transform function", :door_o, :ignore, node(),
                {~c"Bad arity", {:door_o, 1, 1}, {:door_o, 1, 1}}}}
 
+    renamed = fn m ->
+      m.dirty_write({:door_d, 1, 1})
+      {:atomic, :ok} = m.transform_table(:door_d, :ignore, [:k, :v], :other)
+      m.dirty_read(:door_d, 1)
+    end
+
+    assert both(renamed) == {[{:door_d, 1, 1}], [{:other, 1, 1}]}
+
     # The new number is no difference where nothing is there.
     :remnesia.clear_table(:door_o)
     assert :remnesia.transform_table(:door_o, :ignore, [:k, :v, :w]) == {:atomic, :ok}
@@ -144,6 +152,19 @@ defmodule Remnesia.Mnesia.DifferencesTest do
     assert both(write) == {[], [{:door_d, 1, :x}]}
   end
 
+  test "a write within ets that does not fit" do
+    write = fn m ->
+      try do
+        m.ets(fn -> m.write(:door_d, {:door_d, 1, 2, 3}, :write) end)
+      catch
+        :exit, {:aborted, reason} -> reason
+      end
+    end
+
+    assert both(write) == {:ok, {:bad_type, {:door_d, 1, 2, 3}}}
+    :mnesia.clear_table(:door_d)
+  end
+
   test "a continuation that is used twice" do
     twice = fn m ->
       for k <- 1..3, do: m.dirty_write({:door_o, k, k})
@@ -183,6 +204,52 @@ defmodule Remnesia.Mnesia.DifferencesTest do
     assert :remnesia.create_table(:door_new, []) == {:atomic, :ok}
     :remnesia.delete_table(:door_new)
     assert :remnesia.change_table_access_mode(:schema, :read_write) == {:atomic, :ok}
+  end
+
+  describe "fragments" do
+    setup do
+      properties = [n_fragments: 3, node_pool: [node()]]
+      Door.create(:door_frag, attributes: [:k, :v], frag_properties: properties)
+      on_exit(fn -> Door.delete([:door_frag]) end)
+
+      for m <- [:mnesia, :remnesia],
+          do: through(m, fn -> for k <- 1..9, do: m.write({:door_frag, k, k}) end)
+
+      :ok
+    end
+
+    defp through(m, kind \\ :transaction, fun), do: m.activity(kind, fun, [], :mnesia_frag)
+
+    test "a select after a key of another table was deleted" do
+      select = fn m ->
+        through(m, fn ->
+          m.delete({:door_d, 3})
+          m.select(:door_frag, [{{:door_frag, :"$1", :_}, [], [:"$1"]}]) |> Enum.sort()
+        end)
+      end
+
+      assert both(select) == {[1, 2, 4, 5, 6, 7, 8, 9], Enum.to_list(1..9)}
+    end
+
+    test "a read lock on all of them" do
+      lock = fn m -> m.lock({:table, :door_frag}, :read) end
+
+      {:aborted, reason} =
+        :mnesia.transaction(fn -> through(:mnesia, fn -> lock.(:mnesia) end) end)
+
+      assert {:badarg, [{:erlang, :++, _, _} | _]} = reason
+      assert through(:remnesia, fn -> lock.(:remnesia) end) == []
+    end
+
+    test "a select within ets" do
+      select = fn m ->
+        through(m, :ets, fn -> length(m.select(:door_frag, [{:_, [], [1]}])) end)
+      end
+
+      {stock, ours} = both(select)
+      assert stock == :mnesia.table_info(:door_frag, :size) and stock < 9
+      assert ours == 9
+    end
   end
 
   test "types and options of our own" do

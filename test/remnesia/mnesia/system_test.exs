@@ -192,6 +192,10 @@ defmodule Remnesia.Mnesia.SystemTest do
     end
   end
 
+  test "storage plug-ins are left out" do
+    assert {:aborted, {:not_available, _text}} = :remnesia.add_backend_type(:some, :module)
+  end
+
   test "SNMP is left out, and says so" do
     assert {:aborted, {:not_available, "Remnesia has no SNMP interface"}} =
              :remnesia.snmp_open_table(:door_sys, key: :integer)

@@ -189,6 +189,19 @@ defmodule Remnesia.Query.BadInputTest do
     assert :erlang.memory(:total) - before < 200_000_000
   end
 
+  test "a term of a few words that is enormous when it is written out" do
+    shared = Enum.reduce(1..60, :"$1", fn _, term -> {:*, term, term} end)
+    before = :erlang.memory(:total)
+
+    for spec <- [where(shared), body(shared), [{{User, shared, :_, :_}, [], [1]}]] do
+      assert outcome(fn -> Engine.dirty_select(User, spec) end) == :badarg
+      assert {:error, "The match specification" <> _} = Query.test({User, 1, 2, 3}, spec)
+    end
+
+    assert :erlang.memory(:total) - before < 200_000_000
+    assert Native.lock_count() == 0
+  end
+
   # ETS itself would take minutes or the memory of the machine for some.
   defp agree_if_small(_ets, _spec, by) when by in [1_000_000_000], do: :ok
   defp agree_if_small(ets, spec, _by), do: agree(ets, spec)

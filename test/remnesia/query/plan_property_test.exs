@@ -14,10 +14,13 @@ defmodule Remnesia.Query.PlanPropertyTest do
   @types [:set, :ordered_set, :bag, :duplicate_bag]
   @indexes [:a, :b, [:a, :b], [:b, :a], [:b, :id], [:id, :a]]
 
-  setup do
+  setup context do
+    storage = Map.get(context, :storage, :ram_copies)
+    if storage != :ram_copies, do: Remnesia.OnDisc.start()
+
     for type <- @types do
-      {:atomic, :ok} =
-        Engine.create_table(name(type), type: type, attributes: [:id, :a, :b], index: @indexes)
+      options = [{storage, [node()]}, type: type, attributes: [:id, :a, :b], index: @indexes]
+      {:atomic, :ok} = Engine.create_table(name(type), options)
     end
 
     on_exit(fn -> for type <- @types, do: {:atomic, :ok} = Engine.delete_table(name(type)) end)
@@ -26,9 +29,17 @@ defmodule Remnesia.Query.PlanPropertyTest do
   defp name(type), do: :"plans_#{type}"
 
   @tag timeout: :infinity
-  test "each plan gives what the scan and ETS give" do
+  test "each plan gives what the scan and ETS give", do: plans("60")
+
+  @tag timeout: :infinity, storage: :disc_only_copies
+  test "each plan gives what the scan and ETS give, on disc" do
+    Remnesia.OnDisc.flush_from_now()
+    plans("40")
+  end
+
+  defp plans(count) do
     seed = String.to_integer(System.get_env("REMNESIA_SEED", "#{:os.system_time(:microsecond)}"))
-    rounds = String.to_integer(System.get_env("REMNESIA_PLANS", "60"))
+    rounds = String.to_integer(System.get_env("REMNESIA_PLANS", count))
     IO.puts("\nplans: #{rounds} rounds, REMNESIA_SEED=#{seed}")
     :rand.seed(:exsss, {seed, 3, 4})
 
@@ -52,6 +63,7 @@ defmodule Remnesia.Query.PlanPropertyTest do
     model = :ets.new(:model, [type, keypos: 2])
     many = Specs.pick([0, 5, 40, 120])
     for _ <- 1..many//1, do: put(model, Specs.record(table), &Engine.dirty_write(table, &1))
+    Remnesia.OnDisc.flush_sometimes()
     specs = for _ <- 1..20, do: Specs.spec(table)
     for spec <- specs, do: agree(nil, type, model, spec)
 

@@ -85,6 +85,37 @@ defmodule Remnesia.Query.PlanTest do
              [5]
   end
 
+  test "the first few of a value that many records have: neither counted nor scanned" do
+    for type <- [:set, :ordered_set, :bag] do
+      table = table(type: type, index: [:value])
+      fill(table, for(id <- 1..100_000, do: {id, rem(id, 3), id}))
+      rare = [{{table, :_, 1, :"$1"}, [{:>, :"$1", 99_000}], [:"$1"]}]
+      many = [{{table, :"$1", 1, :_}, [], [:"$1"]}]
+
+      atomic(fn ->
+        {some, continuation} = Engine.select(table, many, 10, :read)
+        {more, _} = Engine.select(continuation)
+        assert Enum.all?(some ++ more, &(rem(&1, 3) == 1))
+        assert length(Enum.uniq(some ++ more)) >= 20
+        # All of it, in chunks.
+        assert length(chunks(Engine.select(table, many, 1_000, :read))) == 33_334
+        assert length(chunks(Engine.select(table, rare, 7, :read))) == 334
+      end)
+
+      few = fn -> atomic(fn -> Engine.select(table, many, 10, :read) end) end
+      all = fn -> atomic(fn -> Engine.select(table, many, :read) end) end
+      assert median(few) * 20 < median(all)
+    end
+  end
+
+  defp chunks({found, continuation}), do: found ++ chunks(Engine.select(continuation))
+  defp chunks(:"$end_of_table"), do: []
+
+  defp median(fun) do
+    times = for _ <- 1..9, do: fun |> :timer.tc() |> elem(0)
+    times |> Enum.sort() |> Enum.at(4)
+  end
+
   test "large ranges are sampled in a set, and scanned in an ordered_set" do
     set = table(type: :set, index: [:value])
     ordered = table(type: :ordered_set, index: [:value])

@@ -114,6 +114,34 @@ defmodule Remnesia.Transfer.MnesiaTest do
     assert output =~ "\n28\n"
   end
 
+  test "storage types come along, and go back", %{root: root, dir: dir} do
+    stock(dir, @fill)
+    Remnesia.OnDisc.start()
+    assert {:ok, _tables} = Remnesia.import_mnesia(dir)
+    tables = [:event, :fixed, :session, :sorted, :user]
+    types = for t <- tables, do: Engine.table_info(t, :storage_type)
+    assert types == [:disc_only_copies, :disc_copies, :ram_copies, :disc_copies, :disc_copies]
+    assert length(Engine.dirty_read(:event, 7)) == 3
+
+    # An ordered_set is on disc alone only here.
+    {:atomic, :ok} = Engine.change_table_copy_type(:sorted, node(), :disc_only_copies)
+    backup = Path.join(root, "out.bup")
+    assert {:ok, _numbers} = Remnesia.export_mnesia(backup)
+
+    output =
+      stock(Path.join(root, "Back"), """
+      :ok = :mnesia.create_schema([node()])
+      :ok = :mnesia.start()
+      :ok = :mnesia.install_fallback('#{backup}')
+      :stopped = :mnesia.stop()
+      :ok = :mnesia.start()
+      :ok = :mnesia.wait_for_tables([:user, :event, :sorted, :fixed], 10_000)
+      IO.inspect(for t <- [:event, :sorted], do: {t, :mnesia.table_info(t, :size), :mnesia.table_info(t, :storage_type)})
+      """)
+
+    assert output =~ "[{:event, 150, :disc_only_copies}, {:sorted, 5, :disc_copies}]"
+  end
+
   test "of a named node, and of the Mnesia that runs here", %{dir: dir} do
     name = ["-name", "stock@127.0.0.1", "-dist_listen", "false"]
     stock(dir, @fill, name)

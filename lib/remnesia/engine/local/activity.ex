@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Activity do
   # such a tuple, so it pays nothing for them.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Schema, Signal, Transaction}
   alias Remnesia.Native
 
   @default :remnesia
@@ -106,7 +106,16 @@ defmodule Remnesia.Engine.Local.Activity do
     do: explicit(id, store, operation, arguments)
 
   def call({module, id, store, _txn}, operation, arguments),
-    do: apply(module, callback(operation), [id, store | callback_arguments(operation, arguments)])
+    do:
+      apply(handler(module), callback(operation), [
+        id,
+        store | callback_arguments(operation, arguments)
+      ])
+
+  @doc "The module that answers for an access module: Mnesia's for fragments has its counterpart here."
+  @spec handler(module) :: module
+  def handler(:mnesia_frag), do: :remnesia_frag
+  def handler(module), do: module
 
   defp callback(:last_number), do: :all_keys
   defp callback(operation), do: operation
@@ -136,7 +145,24 @@ defmodule Remnesia.Engine.Local.Activity do
 
   defp own(:select_cont, [continuation]), do: Local.select(continuation)
   defp own(:lock, [item, kind]), do: Lock.acquire(item, kind)
+  defp own(:clear_table, [table]), do: Schema.clear!(table)
   defp own(operation, arguments), do: apply(Local, operation, arguments)
+
+  # These are the same in all dirty activities.
+  defp run_dirty(:ets, operation, arguments)
+       when operation in [:index_read, :index_match_object, :select_cont, :all_keys],
+       do: unchecked(operation, arguments)
+
+  defp run_dirty(:ets, :select, [_table, _spec, _limit, _kind] = arguments) do
+    unchecked(:select, arguments)
+  catch
+    :exit, {:aborted, {:badarg, [_type | _]}} -> :erlang.error(:badarg)
+  end
+
+  # No index is looked at there, so no pattern is too short for one.
+  defp run_dirty(:ets, :match_object, [table, pattern, kind])
+       when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2,
+       do: run_dirty(:ets, :select, [table, [{pattern, [], [:"$_"]}], kind])
 
   # An activity of kind :ets works on the table itself: whatever is wrong is a bad argument.
   defp run_dirty(:ets, operation, arguments) do

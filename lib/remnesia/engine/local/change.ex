@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Change do
   # Changes of a table's definition, each a transaction of its own.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Storage}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Fragments, Rebuild, Schema, Signal, Storage}
   alias Remnesia.{Events, Native}
 
   # --- of the definition alone ---
@@ -20,7 +20,7 @@ defmodule Remnesia.Engine.Local.Change do
     end)
   end
 
-  def load_order(:schema, _order), do: refuse({:bad_type, :schema})
+  def load_order(:schema, _order), do: Schema.refuse({:bad_type, :schema})
 
   def load_order(table, order) do
     modify(table, fn cstruct ->
@@ -29,18 +29,26 @@ defmodule Remnesia.Engine.Local.Change do
     end)
   end
 
-  def majority(:schema, majority) when is_boolean(majority), do: refuse({:bad_type, :schema})
+  def majority(:schema, majority) when is_boolean(majority),
+    do: Schema.refuse({:bad_type, :schema})
 
+  # All fragments of a table need as many replicas.
   def majority(table, majority) when is_boolean(majority) do
-    modify(table, fn cstruct ->
+    Schema.change(fn _txn ->
+      cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
+      base = List.keyfind(cstruct.frag_properties, :base_table, 0, {:base_table, table})
+      if base != {:base_table, table}, do: Signal.abort({:bad_type, table})
+
       if majority and cstruct.local_content,
         do: Signal.abort({:combine_error, table, local_content: true, majority: true})
 
-      %{cstruct | majority: majority}
+      for name <- Fragments.names(table), {:ok, one} = Definitions.fetch(name) do
+        stored(%{Cstruct.next_version(one) | majority: majority})
+      end
+
+      :ok
     end)
   end
-
-  defp refuse(reason), do: Schema.change(fn _txn -> Signal.abort(reason) end)
 
   # --- properties of the user ---
 
@@ -73,7 +81,7 @@ defmodule Remnesia.Engine.Local.Change do
   def transform(table, fun, attributes) do
     case Definitions.fetch(table) do
       {:ok, %{record_name: name}} -> transform(table, fun, attributes, name)
-      :error -> Signal.abort({:no_exists, {table, :record_name}})
+      :error -> Signal.abort(gone({table, :record_name}))
     end
   end
 
@@ -82,7 +90,7 @@ defmodule Remnesia.Engine.Local.Change do
              (is_function(fun) or fun == :ignore) do
     Schema.change(fn txn ->
       if table == :schema, do: Signal.abort({:bad_type, :schema})
-      cstruct = Schema.existing!(table, {:no_exists, {table, :cstruct}})
+      cstruct = Schema.existing!(table, {:no_exists, table})
       Schema.writable!(table)
 
       next = Cstruct.next_version(cstruct)
@@ -115,7 +123,7 @@ defmodule Remnesia.Engine.Local.Change do
   # An index is built in slices while reads and writes outside of transactions go on; transactions wait, as the table is locked. The
   # definition changes with the last slice: a process that is killed before leaves the table as it was.
   def add_index(table, attributes, options \\ [])
-  def add_index(:schema, _attributes, _options), do: refuse({:bad_type, :schema})
+  def add_index(:schema, _attributes, _options), do: Schema.refuse({:bad_type, :schema})
 
   def add_index(table, attributes, options) when options in [[], [unique: false]],
     do: build(table, attributes, false)
@@ -138,7 +146,7 @@ defmodule Remnesia.Engine.Local.Change do
          do: build(arguments)
   end
 
-  def del_index(:schema, _attributes), do: refuse({:bad_type, :schema})
+  def del_index(:schema, _attributes), do: Schema.refuse({:bad_type, :schema})
 
   def del_index(table, attributes) do
     Schema.change(fn txn ->
@@ -206,12 +214,11 @@ defmodule Remnesia.Engine.Local.Change do
 
   def master_nodes(table, nodes), do: {:error, {:bad_type, table, nodes}}
 
-  def fragments(table, {operation, _detail}) when operation in [:activate, :add_frag],
-    do: {:aborted, {:not_available, "fragments: #{inspect(table)}"}}
-
-  def fragments(table, change), do: {:aborted, {:bad_type, table, change}}
-
   # --- helpers ---
+
+  defp gone(item) do
+    if Native.running(), do: {:no_exists, item}, else: {:node_not_running, node()}
+  end
 
   # A change of the definition that leaves the records alone.
   defp modify(table, fun) do

@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Local.Definitions do
   # All of it may be missing, when the application does not run: then the definitions answer, or the defaults.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.Disc
+  alias Remnesia.Engine.Local.{Disc, Fragments}
   alias Remnesia.Native
 
   @doc "Makes the table; its owner is the caller."
@@ -31,12 +31,21 @@ defmodule Remnesia.Engine.Local.Definitions do
 
   @doc "A table was created, or has other attributes now."
   @spec remember(Cstruct.t()) :: :ok
-  def remember(cstruct), do: put({:attributes, cstruct.name}, cstruct.attributes)
+  def remember(cstruct) do
+    case Fragments.state_of(cstruct) do
+      nil -> delete({:frag_hash, cstruct.name})
+      state -> put({:frag_hash, cstruct.name}, state)
+    end
+
+    put({:attributes, cstruct.name}, cstruct.attributes)
+  end
 
   @doc "A table was deleted."
   @spec forget(atom) :: :ok
   def forget(table) do
-    for key <- [:attributes, :master_nodes, :dumped, :load_reason], do: delete({key, table})
+    for key <- [:attributes, :frag_hash, :master_nodes, :dumped, :load_reason],
+        do: delete({key, table})
+
     :ok
   end
 
@@ -57,6 +66,12 @@ defmodule Remnesia.Engine.Local.Definitions do
 
   def store(cstruct) do
     with {number, _rows} <- Native.table_disc(cstruct.name), do: Disc.redefine(number, cstruct)
+    keep(cstruct)
+  end
+
+  @doc "The same of a definition that is on disc already."
+  @spec keep(Cstruct.t()) :: :ok
+  def keep(cstruct) do
     remember(cstruct)
     Native.table_put_props(cstruct.name, cstruct)
   end
@@ -67,6 +82,14 @@ defmodule Remnesia.Engine.Local.Definitions do
     :ets.lookup_element(__MODULE__, key, 2)
   rescue
     ArgumentError -> default
+  end
+
+  @doc "What `$1` is in the settings that match."
+  @spec match(tuple) :: [term]
+  def match(pattern) do
+    for [found] <- :ets.match(__MODULE__, pattern), do: found
+  rescue
+    ArgumentError -> []
   end
 
   @spec put(term, term) :: :ok

@@ -4,6 +4,7 @@ defmodule Remnesia.Engine.Local.Dirty do
   # Access without a transaction: one NIF call, no lock, committed data only. A dirty function stays dirty inside a
   # transaction. What goes wrong leaves as an exit, in the shapes Mnesia gives to each.
 
+  alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Index, Pattern, Scan, Signal, Wait, Watch}
   alias Remnesia.Native
 
@@ -65,23 +66,48 @@ defmodule Remnesia.Engine.Local.Dirty do
   def match_object(table, pattern)
       when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2 do
     spec = [{pattern, [], [:"$_"]}]
-    scan(:select, [nil, table, spec, :read, 0], [table, pattern], [table, pattern])
+
+    answer =
+      case Native.select(nil, table, spec, :read, 0) do
+        {:done, found} -> found
+        answer -> scanned(answer, :select, [nil, table, spec, :read, 0], [table, pattern])
+      end
+
+    with [] <- answer do
+      Index.check_length(table, pattern)
+      []
+    end
   end
 
   def match_object(table, pattern), do: Signal.abort({:bad_type, table, pattern})
 
-  def select(table, spec) when is_atom(table) and table != :schema and is_list(spec),
-    do: scan(:select, [nil, table, spec, :read, 0], [table, spec], [table, spec])
+  def select(table, spec) when is_atom(table) and table != :schema and is_list(spec) do
+    # What is found in one slice costs one call and no lists of arguments.
+    case Native.select(nil, table, spec, :read, 0) do
+      {:done, found} -> found
+      answer -> scanned(answer, :select, [nil, table, spec, :read, 0], [table, spec])
+    end
+  end
 
   def select(table, spec), do: Signal.abort({:bad_type, table, spec})
 
   @doc "The first chunk of a search, in the activity of this id."
   def select(table, spec, limit, id) do
     stored!(table)
-    if limit < 1, do: Signal.abort({:badarg, [:ram_copies, table, spec, limit]})
+    if limit < 1, do: refuse_chunk(table, spec, limit)
     arguments = [nil, table, spec, :read, limit]
-    answer = checked(apply(Native, :select, arguments), table, [:ram_copies, table, spec, limit])
+    answer = apply(Native, :select, arguments)
+    if match?({:"$error", {:badarg, _}}, answer), do: refuse_chunk(table, spec, limit)
+    answer = checked(answer, table, [table, spec, limit])
     Scan.chunk(answer, :select, arguments, Scan.dirty_template(id, table, spec))
+  end
+
+  @doc "A search in chunks that is none."
+  @spec refuse_chunk(atom, term, term) :: no_return
+  def refuse_chunk(table, spec, limit) do
+    {:ok, cstruct} = Native.table_props(table)
+    type = Cstruct.storage_type(cstruct, node())
+    Signal.abort({:badarg, [type, table, spec, limit]})
   end
 
   @doc "Where Mnesia asks how a table is stored, it says so of one that is not there."
@@ -100,15 +126,22 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   @doc "The records that have a value at an indexed position."
   def index_lookup(table, value, position) do
-    arguments = [nil, table, value, position]
-    scan(:index_read, arguments, [table, value, position], [table, value, position])
+    case Native.index_read(nil, table, value, position) do
+      {:done, records} ->
+        records
+
+      answer ->
+        scanned(answer, :index_read, [nil, table, value, position], [table, value, position])
+    end
   end
 
-  defp scan(operation, arguments, gone, _bad) do
-    [_ctx, table | _] = arguments
-    answer = checked(apply(Native, operation, arguments), table, gone)
-    Scan.all(answer, operation, arguments)
-  end
+  defp scan(operation, arguments, item),
+    do: operation |> call(arguments) |> scanned(operation, arguments, item)
+
+  defp call(operation, arguments), do: apply(Native, operation, arguments)
+
+  defp scanned(answer, operation, [_ctx, table | _] = arguments, item),
+    do: answer |> checked(table, item) |> Scan.all(operation, arguments)
 
   defp checked({:"$error", reason}, table, item), do: refuse(table, item, reason)
   defp checked(answer, _table, _item), do: answer
@@ -116,14 +149,15 @@ defmodule Remnesia.Engine.Local.Dirty do
   # --- keys ---
 
   def all_keys(table) when is_atom(table) and table != :schema,
-    do: scan(:all_keys, [nil, table], table, table)
+    do: scan(:all_keys, [nil, table], table)
 
   def all_keys(table), do: Signal.abort({:bad_type, table})
 
-  def first(table), do: key(:first, [table])
-  def last(table), do: key(:last, [table])
-  def next(table, key), do: key(:next, [table, key])
-  def prev(table, key), do: key(:prev, [table, key])
+  # The NIFs are called by name: a call of one by its name in a variable costs as much as what it does.
+  def first(table), do: found(Native.first(nil, table), table, :none)
+  def last(table), do: found(Native.last(nil, table), table, :none)
+  def next(table, key), do: found(Native.next(nil, table, key), table, {:of, key})
+  def prev(table, key), do: found(Native.prev(nil, table, key), table, {:of, key})
 
   def last_number(table) do
     case Native.last_number(nil, table) do
@@ -132,13 +166,10 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
-  defp key(operation, [table | _] = arguments) do
-    case apply(Native, operation, [nil | arguments]) do
-      {:ok, key} -> key
-      :"$end_of_table" -> :"$end_of_table"
-      {:"$error", reason} -> refuse(table, arguments, reason)
-    end
-  end
+  defp found({:ok, key}, _table, _of), do: key
+  defp found(:"$end_of_table", _table, _of), do: :"$end_of_table"
+  defp found({:"$error", reason}, table, :none), do: refuse(table, [table], reason)
+  defp found({:"$error", reason}, table, {:of, key}), do: refuse(table, [table, key], reason)
 
   # --- what is not a value ---
 
@@ -169,6 +200,17 @@ defmodule Remnesia.Engine.Local.Dirty do
   defp settle(:"$watched", operation, [nil | rest] = arguments, key, item),
     do: settle(Watch.dirty(operation, arguments), operation, [:"$watched" | rest], key, item)
 
+  # What a table cannot count comes before what it may not.
+  defp settle({:"$error", {:read_only, table}}, :update_counter, _arguments, _key, _item) do
+    case Native.table_props(table) do
+      {:ok, %{attributes: [_, _], type: type}} when type in [:set, :ordered_set] ->
+        Signal.abort({:no_exists, table})
+
+      _other ->
+        Signal.abort({:combine_error, table, :update_counter})
+    end
+  end
+
   # What the table cannot have is not there to be deleted.
   defp settle({:"$error", {:bad_type, record}}, :delete_object, [_, table, record], _key, _item) do
     case Native.table_props(table) do
@@ -192,6 +234,9 @@ defmodule Remnesia.Engine.Local.Dirty do
   @doc "Leaves as Mnesia does where there is no such table, or else with the reason."
   @spec refuse(term, term, term) :: no_return
   def refuse(table, _item, {:no_exists, table}) when not is_atom(table) or table == :schema,
+    do: Signal.abort({:bad_type, table})
+
+  def refuse(table, _item, :not_running) when not is_atom(table) or table == :schema,
     do: Signal.abort({:bad_type, table})
 
   def refuse(_table, {_, :where_to_commit}, :not_running),

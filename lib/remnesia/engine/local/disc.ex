@@ -136,9 +136,9 @@ defmodule Remnesia.Engine.Local.Disc do
   defp restore(number, cstruct) do
     shape = {cstruct.type, Cstruct.arity(cstruct), cstruct.record_name, Cstruct.indexes(cstruct)}
 
-    rows? = rows?(cstruct) or dumped?(cstruct)
-    :ok = Native.table_restore(cstruct.name, shape, number, rows?, cstruct)
-    if not rows?, do: load(cstruct)
+    rows = rows(cstruct) || dumped?(cstruct)
+    :ok = Native.table_restore(cstruct.name, shape, number, rows, cstruct)
+    if rows == false, do: load(cstruct)
   end
 
   defp load(cstruct) do
@@ -177,6 +177,11 @@ defmodule Remnesia.Engine.Local.Disc do
   @doc "Do the rows of a table go to disc?"
   @spec rows?(Cstruct.t()) :: boolean
   def rows?(cstruct), do: cstruct.disc_copies ++ cstruct.disc_only_copies != []
+
+  @doc "Where the rows of a table are, as the native side says it: in memory alone, there and on disc, on disc alone."
+  @spec rows(Cstruct.t()) :: false | true | :only
+  def rows(%{disc_only_copies: [_ | _]}), do: :only
+  def rows(cstruct), do: rows?(cstruct)
 
   @doc "Brings the definition of a new table to disc: the number of the table there, or nil without a disc."
   @spec define(Cstruct.t()) :: non_neg_integer | nil

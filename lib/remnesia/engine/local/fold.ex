@@ -25,7 +25,7 @@ defmodule Remnesia.Engine.Local.Fold do
 
       {module, id, store} ->
         operation = if direction == :left, do: :foldl, else: :foldr
-        apply(module, operation, [id, store, fun, acc, table, kind])
+        apply(Activity.handler(module), operation, [id, store, fun, acc, table, kind])
 
       :undefined ->
         Signal.no_transaction()

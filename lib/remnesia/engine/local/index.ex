@@ -3,6 +3,7 @@ defmodule Remnesia.Engine.Local.Index do
 
   # Searches by an attribute: which position it is at, whether there is an index, and what Mnesia answers where not.
 
+  alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Dirty, Pattern, Scan, Signal}
   alias Remnesia.Native
 
@@ -12,12 +13,12 @@ defmodule Remnesia.Engine.Local.Index do
     do: Signal.abort({:bad_type, table})
 
   def position(_table, position) when is_integer(position), do: position
-  def position(_table, {_plugin} = position), do: position
 
   def position(table, attribute) do
-    case Definitions.attributes(table) do
-      nil -> unknown(table)
-      attributes -> find(attributes, attribute, 2)
+    case {Definitions.attributes(table), attribute} do
+      {nil, _attribute} -> unknown(table)
+      {_attributes, {_plugin} = position} -> position
+      {attributes, attribute} -> find(attributes, attribute, 2)
     end
   end
 
@@ -90,15 +91,35 @@ defmodule Remnesia.Engine.Local.Index do
     end
   end
 
-  defp bound(table, pattern, attribute, position) do
-    value = elem(pattern, position - 1)
+  @doc """
+  Refuses a pattern that found nothing because it is too short for an index that Mnesia would look at: one that no bound key or indexed
+  value before it decides about.
+  """
+  @spec check_length(atom, tuple) :: :ok | no_return
+  def check_length(table, pattern) do
+    with true <- Pattern.variable?(elem(pattern, 1)),
+         {:ok, %{attributes: attributes} = cstruct} when length(attributes) >= tuple_size(pattern) <-
+           Native.table_props(table),
+         position when is_integer(position) <- Enum.find(single(cstruct), &seen?(&1, pattern)),
+         true <- position > tuple_size(pattern) do
+      Signal.abort({:badarg, [table, pattern]})
+    else
+      _fits -> :ok
+    end
+  end
 
+  defp single(cstruct), do: cstruct |> Cstruct.positions() |> Enum.filter(&is_integer/1)
+
+  defp seen?(position, pattern),
+    do: position > tuple_size(pattern) or not Pattern.variable?(elem(pattern, position - 1))
+
+  defp bound(table, pattern, attribute, position) do
     cond do
       not Pattern.variable?(elem(pattern, 1)) ->
         :ok
 
-      Pattern.variable?(value) ->
-        Signal.abort({:bad_type, table, attribute, value})
+      Pattern.variable?(elem(pattern, position - 1)) ->
+        Signal.abort({:bad_type, table, attribute, elem(pattern, position - 1)})
 
       true ->
         case Native.table_props(table) do

@@ -5,7 +5,17 @@ defmodule Remnesia.Engine.Local.Info do
   # guides/differences.md.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Checkpoints, Definitions, Directory, Disc, Locks, Settings}
+
+  alias Remnesia.Engine.Local.{
+    Checkpoints,
+    Definitions,
+    Directory,
+    Disc,
+    Fragments,
+    Locks,
+    Settings
+  }
+
   alias Remnesia.{Events, Native}
 
   @table_items [
@@ -79,10 +89,25 @@ defmodule Remnesia.Engine.Local.Info do
     end
   end
 
+  @doc "Size or memory, 0 of what is no table."
+  @spec raw(term, term) :: non_neg_integer | no_return
+  def raw(table, item) when item in [:size, :memory],
+    do: if(is_atom(table), do: table(table, item), else: 0)
+
+  def raw(table, item), do: abort({:no_exists, table, item})
+
   defp table_item(%{name: :schema} = cstruct, :all),
     do: all(cstruct, Enum.sort(@schema_items ++ @table_items))
 
-  defp table_item(cstruct, :all), do: all(cstruct, @table_items)
+  defp table_item(cstruct, :all) do
+    if Fragments.state_of(cstruct),
+      do: all(cstruct, Enum.sort([:frag_hash | @table_items])),
+      else: all(cstruct, @table_items)
+  end
+
+  defp table_item(cstruct, :frag_hash),
+    do: Fragments.state_of(cstruct) || abort({:no_exists, cstruct.name, :frag_hash})
+
   defp table_item(%{name: :schema}, item) when item in @schema_items, do: tables()
   defp table_item(%{name: :schema}, :size), do: length(tables())
   defp table_item(%{name: :schema}, :memory), do: 0
@@ -148,6 +173,14 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(cstruct, :load_reason),
     do: Definitions.get({:load_reason, cstruct.name}, {:dumper, :create_table})
 
+  # Ours: how far the table is that comes from disc.
+  defp table_item(%{name: name}, :load_progress) do
+    case List.keyfind(Native.tables_loading(), name, 0) do
+      {^name, records} -> {:loading, records}
+      nil -> :complete
+    end
+  end
+
   defp table_item(_cstruct, :load_by_force), do: false
   defp table_item(cstruct, :checkpoints), do: Checkpoints.names(cstruct.name)
 
@@ -198,6 +231,10 @@ defmodule Remnesia.Engine.Local.Info do
     do: Definitions.get(:dc_dump_limit, Settings.get(:dc_dump_limit))
 
   defp system_item(:debug), do: Definitions.get(:debug, Settings.get(:debug))
+
+  defp system_item(:extra_db_nodes),
+    do: Definitions.get(:extra_db_nodes, Settings.get(:extra_db_nodes))
+
   defp system_item(item) when item in @settings, do: Settings.get(item)
   defp system_item(:backend_types), do: [:ram_copies, :disc_copies, :disc_only_copies]
   defp system_item(:db_nodes), do: [node()]

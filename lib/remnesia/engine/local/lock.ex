@@ -4,7 +4,7 @@ defmodule Remnesia.Engine.Local.Lock do
   # Mnesia's lock/2 with what it answers: the nodes that are locked for a write, what was read for a read.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Activity, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Schema, Signal, Transaction}
 
   @writes [:write, :sticky_write]
 
@@ -14,7 +14,7 @@ defmodule Remnesia.Engine.Local.Lock do
     case Activity.get_id() do
       {:remnesia, {:tid, _, _}, _} -> acquire(item, kind)
       {:remnesia, _dirty, _} -> []
-      {module, id, store} -> module.lock(id, store, item, kind)
+      {module, id, store} -> Activity.handler(module).lock(id, store, item, kind)
       :undefined -> Signal.no_transaction()
     end
   end
@@ -58,6 +58,18 @@ defmodule Remnesia.Engine.Local.Lock do
   defp table(table, kind), do: Signal.abort({:bad_type, table, kind})
 
   defp record(table, _key, _kind) when not is_atom(table), do: Signal.abort({:bad_type, table})
+
+  # A record of the schema is a table's definition.
+  defp record(:schema, table, :read) do
+    Local.lock_global(:schema, :read)
+    Schema.definition(table)
+  end
+
+  defp record(:schema, _table, kind) when kind in @writes do
+    Local.lock_global(:schema, :write)
+    [node()]
+  end
+
   defp record(table, key, :read), do: Local.read(table, key, :read)
 
   defp record(table, key, kind) when kind in @writes do

@@ -19,7 +19,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
   def run(txn, cstruct, fun) do
     %{name: table, type: type, record_name: record_name} = cstruct
     indexes = Cstruct.indexes(cstruct)
-    rows = Disc.rows?(cstruct)
+    rows = Disc.rows(cstruct)
     # On disc it is another table too, which is there when it is defined.
     number = Disc.begin(cstruct)
     shape = [table, type, Cstruct.arity(cstruct), record_name, indexes]

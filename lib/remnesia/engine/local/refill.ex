@@ -74,7 +74,7 @@ defmodule Remnesia.Engine.Local.Refill do
   end
 
   defp begin_one({:recreate, cstruct}, txn) do
-    cstruct |> Cstruct.check!() |> Cstruct.check_replicas!(Disc.used?()) |> Storage.check!()
+    cstruct |> Cstruct.check!() |> Cstruct.check_replicas!(Disc.used?())
 
     case Definitions.fetch(cstruct.name) do
       {:ok, before} ->

@@ -14,6 +14,8 @@ defmodule Remnesia.Engine.Local.Schema do
     Definitions,
     Directory,
     Disc,
+    FragmentCstruct,
+    Fragments,
     Signal,
     Storage,
     Transaction
@@ -26,40 +28,70 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def create_table(table, options) when is_list(options) do
     change(fn _txn ->
-      cstruct = Cstruct.read!(table, options)
+      for cstruct <- table |> Cstruct.read!(options) |> fragments() |> Enum.map(&check!/1),
+          do: create(cstruct)
 
-      if table == :schema or Native.table_props(table) != :error,
-        do: Signal.abort({:already_exists, table})
-
-      cstruct
-      |> Cstruct.check!()
-      |> Cstruct.check_replicas!(Disc.used?())
-      |> Storage.check!()
-      |> create()
+      :ok
     end)
   end
 
   def create_table(table, options), do: {:aborted, {:badarg, table, options}}
 
-  defp create(cstruct) do
-    %{name: name, type: type, record_name: record_name, access_mode: mode} = cstruct
+  # A table is one fragment, or more.
+  defp fragments(%{frag_properties: []} = cstruct), do: [cstruct]
+  defp fragments(cstruct), do: FragmentCstruct.expand!(cstruct, :create)
 
+  defp check!(%{name: table} = cstruct) do
+    free!(table)
+
+    cstruct
+    |> Cstruct.check!()
+    |> Cstruct.check_replicas!(Disc.used?())
+  end
+
+  @doc "Refuses a name that a table has. A fragment that was left over by a killed process goes."
+  @spec free!(term) :: :ok | no_return
+  def free!(table) do
+    cond do
+      table == :schema -> Signal.abort({:already_exists, table})
+      Native.table_props(table) == :error -> :ok
+      left_over?(table) -> delete!(current(), table)
+      true -> Signal.abort({:already_exists, table})
+    end
+  end
+
+  defp left_over?(table) do
+    {:ok, cstruct} = Definitions.fetch(table)
+
+    case cstruct.frag_properties do
+      [base_table: base] -> table not in Fragments.names(base)
+      _other -> false
+    end
+  end
+
+  defp create(cstruct) do
+    make!(cstruct, Disc.define(cstruct))
+    # Told twice, as Mnesia does.
+    tell(:write, cstruct, [])
+    tell(:write, cstruct, [cstruct])
+  end
+
+  @doc "Makes a table, whose number on disc is this; nobody is told."
+  @spec make!(Cstruct.t(), non_neg_integer | nil) :: :ok | no_return
+  def make!(%{name: name} = cstruct, number) do
     case Native.table_create(
            name,
-           type,
+           cstruct.type,
            Cstruct.arity(cstruct),
-           record_name,
+           cstruct.record_name,
            Cstruct.indexes(cstruct),
            cstruct,
-           Disc.define(cstruct),
-           Disc.rows?(cstruct)
+           number,
+           Disc.rows(cstruct)
          ) do
       :ok ->
         Definitions.remember(cstruct)
-        :ok = Native.table_access(name, mode)
-        # Told twice, as Mnesia does.
-        tell(:write, cstruct, [])
-        tell(:write, cstruct, [cstruct])
+        :ok = Native.table_access(name, cstruct.access_mode)
 
       {:"$error", reason} ->
         Signal.abort(reason)
@@ -69,32 +101,64 @@ defmodule Remnesia.Engine.Local.Schema do
   def delete_table(:schema), do: change(fn _txn -> Signal.abort({:bad_type, :schema}) end)
 
   def delete_table(table) do
-    change(fn txn ->
-      cstruct = existing!(table, {:no_exists, table})
-      writable!(table)
-      :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
-      with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
-      Definitions.forget(table)
-      tell(:delete, cstruct, :undefined)
-      Events.forget(table)
-    end)
+    change(fn txn -> delete_whole!(txn, table) end)
   end
 
-  # Unlike the other changes this one aborts the transaction it is called in.
+  defp delete_whole!(txn, table) do
+    cstruct = existing!(table, {:no_exists, table})
+    tables = if cstruct.frag_properties == [], do: [table], else: fragments!(table)
+    Enum.each(tables, &writable!/1)
+    Enum.each(tables, &delete!(txn, &1))
+  end
+
+  # Fragments go all together.
+  defp fragments!(table) do
+    Fragments.state!(table)
+
+    case Fragments.foreigners(table) do
+      [] -> Fragments.names(table)
+      others -> Signal.abort({:combine_error, table, ~c"Too many foreigners", others})
+    end
+  end
+
+  @doc "Deletes a table within a change of the schema."
+  @spec delete!(reference, atom) :: :ok | no_return
+  def delete!(txn, table) do
+    {:ok, cstruct} = Definitions.fetch(table)
+    :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
+    with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
+    Definitions.forget(table)
+    tell(:delete, cstruct, :undefined)
+    Events.forget(table)
+  end
+
+  # Unlike the other changes this one aborts the transaction it is called in. Where there is an access module that is asked.
   def clear_table(table) do
     if Transaction.inside?(), do: Signal.abort(:nested_transaction)
 
-    Transaction.run(
-      fn ->
-        txn = current()
-        if table == :schema, do: Signal.abort({:bad_type, :schema})
-        cstruct = existing!(table, {:no_exists, table})
-        writable!(table)
-        :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
-        tell_cleared(cstruct, txn)
-      end,
-      :infinity
-    )
+    case Activity.get_id() do
+      {module, _dirty, _store} when module != :remnesia ->
+        Activity.transaction(fn -> clear_by_module(table) end, :infinity, module)
+
+      _no_module ->
+        Transaction.run(fn -> clear!(table) end, :infinity)
+    end
+  end
+
+  defp clear_by_module(table) do
+    {module, id, store} = Activity.get_id()
+    Activity.handler(module).clear_table(id, store, table, :_)
+  end
+
+  @doc "Deletes all records within the transaction of the process."
+  @spec clear!(term) :: :ok | no_return
+  def clear!(table) do
+    txn = current()
+    if table == :schema, do: Signal.abort({:bad_type, :schema})
+    cstruct = existing!(table, {:no_exists, table})
+    writable!(table)
+    :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
+    tell_cleared(cstruct, txn)
   end
 
   # Subscribers of a table learn that it was cleared by messages about its definition.
@@ -133,6 +197,15 @@ defmodule Remnesia.Engine.Local.Schema do
     :ok
   end
 
+  @doc "The record that the schema has of a table, in a list."
+  @spec definition(term) :: [tuple]
+  def definition(table) do
+    case is_atom(table) and Definitions.fetch(table) do
+      {:ok, cstruct} -> [record(cstruct)]
+      _none -> []
+    end
+  end
+
   # Mnesia leaves out the copies in storage of plug-ins.
   defp record(cstruct),
     do: {:schema, cstruct.name, cstruct |> Cstruct.to_list() |> Keyword.delete(:external_copies)}
@@ -152,35 +225,36 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # The last copy takes the table with it.
   def del_table_copy(table, node) do
-    if is_atom(table) and table != :schema and node == node() do
-      with {:aborted, {:no_exists, ^table}} <- delete_table(table),
-           do: {:aborted, {:no_exists, {table, :cstruct}}}
-    else
-      change(fn _txn ->
-        existing!(table, {:no_exists, {table, :cstruct}})
-        if not is_atom(node), do: Signal.abort({:badarg, table, node})
+    change(fn txn ->
+      if not is_atom(node), do: Signal.abort({:badarg, table, node})
+      existing!(table, {:no_exists, {table, :cstruct}})
+      drop_copy(txn, table, node)
+    end)
+  end
 
-        if table == :schema and node == node(),
-          do: Signal.abort({:combine_error, :schema, ~c"Last replica"}),
-          else: Signal.abort({:badarg, table, :unknown})
-      end)
+  defp drop_copy(txn, table, node) do
+    cond do
+      node != node() -> Signal.abort({:badarg, table, :unknown})
+      table == :schema -> Signal.abort({:combine_error, :schema, ~c"Last replica"})
+      true -> delete_whole!(txn, table)
     end
   end
 
   def move_table_copy(table, from, to) do
     change(fn _txn ->
       cond do
-        not (is_atom(table) and is_atom(from) and is_atom(to)) ->
-          Signal.abort({:badarg, table, from, to})
-
         table == :schema ->
           Signal.abort({:bad_type, :schema})
+
+        not (is_atom(from) and is_atom(to)) ->
+          Signal.abort({:badarg, table, from, to})
 
         true ->
           :ok
       end
 
       copies = Cstruct.nodes(existing!(table, {:no_exists, table}))
+      writable!(table)
 
       cond do
         to in copies -> Signal.abort({:already_exists, table, to})
@@ -192,11 +266,14 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def change_table_copy_type(table, node, type) do
     change(fn txn ->
+      if not is_atom(node), do: Signal.abort({:badarg, table, node})
       copies = existing!(table, {:no_exists, table})
+      if table != :schema, do: writable!(table)
 
       cond do
-        not is_atom(node) ->
-          Signal.abort({:badarg, table, node})
+        # Mnesia's word for a node that has no copy.
+        type == :unknown ->
+          drop_copy(txn, table, node)
 
         not Cstruct.storage_type?(type) ->
           Signal.abort({:bad_type, {:storage_type, type}})
@@ -213,7 +290,7 @@ defmodule Remnesia.Engine.Local.Schema do
         table == :schema ->
           Storage.schema(copies, type)
 
-        type == :disc_only_copies and copies.type == :ordered_set ->
+        not Disc.used?() and type == :disc_only_copies and copies.type == :ordered_set ->
           Signal.abort({:bad_type, table, {:not_supported, :ordered_set, type}})
 
         not Disc.used?() ->
@@ -227,25 +304,33 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # --- the schema on disc, other nodes ---
 
-  def create_schema(nodes) when is_list(nodes) do
-    other = Enum.find(nodes, &(&1 != node()))
+  def create_schema([]), do: create_schema([node()])
 
+  def create_schema(nodes) when is_list(nodes) do
     cond do
-      other != nil -> {:error, {other, {~c"All nodes not running", other, :nodedown}}}
-      Native.running() or Directory.exists?() -> {:error, {node(), {:already_exists, node()}}}
+      nodes != Enum.uniq(nodes) -> {:error, {:combine_error, nodes}}
+      refused = Enum.find_value(nodes, &schema_there/1) -> {:error, refused}
       true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
     end
   end
 
   def create_schema(nodes), do: {:error, {:badarg, nodes}}
 
-  def delete_schema(nodes) when is_list(nodes) do
+  # What keeps a node from getting a schema.
+  defp schema_there(node) when node != node(),
+    do: {node, {~c"All nodes not running", node, :nodedown}}
+
+  defp schema_there(node) do
+    if Native.running() or Directory.exists?(), do: {node, {:already_exists, node}}
+  end
+
+  def delete_schema([_ | _] = nodes) do
     cond do
+      Native.running() and node() in nodes ->
+        {:error, {~c"Mnesia is not stopped everywhere", [node()]}}
+
       Enum.any?(nodes, &(&1 != node())) ->
         {:error, {~c"All nodes not running", Enum.reject(nodes, &(&1 == node()))}}
-
-      Native.running() ->
-        {:error, {~c"Mnesia is not stopped everywhere", nodes}}
 
       true ->
         Directory.delete()
@@ -260,7 +345,7 @@ defmodule Remnesia.Engine.Local.Schema do
     cond do
       not Native.running() -> {:error, {:node_not_running, node()}}
       Enum.any?(others, &(:net_adm.ping(&1) == :pong)) -> {:error, {:not_available, @no_cluster}}
-      true -> {:ok, here}
+      true -> connected(here)
     end
   end
 
@@ -274,6 +359,12 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   def change_config(key, _value), do: {:error, {:badarg, key}}
+
+  defp connected(nodes) do
+    known = Definitions.get(:extra_db_nodes, [])
+    Definitions.put(:extra_db_nodes, Enum.uniq(nodes ++ known))
+    {:ok, nodes}
+  end
 
   # --- waiting for tables ---
 
@@ -314,7 +405,8 @@ defmodule Remnesia.Engine.Local.Schema do
 
   @doc "Runs a change of the schema as a transaction of its own; the function gets the transaction."
   def change(fun) do
-    if Transaction.inside?() do
+    # Also a dirty activity is one that it would be nested in.
+    if Activity.get_id() != :undefined do
       {:aborted, :nested_transaction}
     else
       result = Transaction.run(fn -> locked(fun) end, :infinity)
@@ -331,6 +423,10 @@ defmodule Remnesia.Engine.Local.Schema do
     Signal.settle(apply(Native, :lock_global, arguments), :lock_global, arguments)
     {Activity.id(txn), fun.(txn)}
   end
+
+  @doc "A change that is none."
+  @spec refuse(term) :: {:aborted, term}
+  def refuse(reason), do: change(fn _txn -> Signal.abort(reason) end)
 
   @doc "The definition of a table that is there."
   def existing!(table, reason) do

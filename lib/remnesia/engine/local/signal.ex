@@ -47,6 +47,10 @@ defmodule Remnesia.Engine.Local.Signal do
   # What the table cannot have is not there to be deleted.
   def settle({:"$error", {:bad_type, record}}, :delete_object, [_txn, _table, record]), do: :ok
 
+  def settle({:"$error", :not_running}, _operation, [txn | _]) when is_reference(txn) do
+    if Native.txn_depth(txn) > 0, do: abort(reason(:not_running)), else: no_transaction()
+  end
+
   def settle({:"$error", reason}, _operation, _arguments), do: abort(reason(reason))
   def settle(value, _operation, _arguments), do: value
 

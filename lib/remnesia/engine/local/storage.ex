@@ -6,35 +6,40 @@ defmodule Remnesia.Engine.Local.Storage do
   # step: before it everything is as it was, after it everything is done.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Schema, Signal}
+  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Rebuild, Schema, Signal}
   alias Remnesia.{Events, Native}
 
   @type type :: :ram_copies | :disc_copies | :disc_only_copies
-
-  @no_disc_only "disc_only_copies are not available in this version of Remnesia"
-
-  @doc "Refuses what this version cannot keep."
-  @spec check!(Cstruct.t()) :: Cstruct.t() | no_return
-  def check!(%{disc_only_copies: []} = cstruct), do: cstruct
-  def check!(_cstruct), do: Signal.abort({:not_available, @no_disc_only})
 
   # --- tables ---
 
   @doc "Changes how a table is kept here."
   @spec table(reference, Cstruct.t(), type) :: :ok | no_return
   def table(txn, cstruct, type) do
-    changed = cstruct |> Cstruct.next_version() |> Cstruct.put_storage(node(), type) |> check!()
+    changed = cstruct |> Cstruct.next_version() |> Cstruct.put_storage(node(), type)
 
     # What was there is void: rows come anew, or go.
     Definitions.put({:dumped, cstruct.name}, false)
-    log(txn, cstruct.name, Disc.rows?(changed))
-    {number, _rows} = Native.table_disc(cstruct.name)
 
-    if Disc.rows?(changed),
-      do: Disc.change!([Disc.definition(number, changed)]),
-      else: Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+    # Rows that are in memory stay there, else it is another table.
+    if :only in [Disc.rows(cstruct), Disc.rows(changed)],
+      do: Rebuild.run(txn, changed, :ignore),
+      else: keep(txn, changed)
 
     stored(changed, cstruct)
+  end
+
+  # The rows are on disc as long as the definition says so, also if it cannot be changed.
+  defp keep(txn, changed) do
+    {number, _rows} = Native.table_disc(changed.name)
+
+    if Disc.rows?(changed) do
+      log(txn, changed.name, true)
+      Disc.change!([Disc.definition(number, changed)])
+    else
+      Disc.change!([{:clear, number}, Disc.definition(number, changed)])
+      log(txn, changed.name, false)
+    end
   end
 
   defp log(txn, table, rows?) do

@@ -6,7 +6,8 @@ use super::program::{Operand, Program, Step};
 use super::variants::variants;
 use crate::term::key::class;
 use crate::term::range::{after, Range};
-use crate::term::{read, skip, Term};
+use crate::term::tag::*;
+use crate::term::{form_size, read, skip, Term};
 
 /// More keys than this in one search are not looked up one by one.
 const MAX_KEYS: usize = 16 * 1024;
@@ -21,6 +22,22 @@ impl Program {
         let ranges = all.sorted();
         let open = ranges.iter().any(|one| one.range == Range::all());
         (!open).then(|| ranges.to_vec())
+    }
+
+    /// Is a pid, port, reference or closure of this node named anywhere?
+    pub fn of_this_node(&self) -> bool {
+        self.literals.iter().any(|flat| {
+            let mut at = 0;
+            while let Some(&tag) = flat.get(at) {
+                at += match tag {
+                    PID | PORT | REF | FUN => return true,
+                    LIST | IMPROPER | TUPLE | MAP => 3,
+                    LIST_L | IMPROPER_L | TUPLE_L | MAP_L => 9,
+                    _ => form_size(&flat[at..]),
+                };
+            }
+            false
+        })
     }
 
     /// Bytes of all keys that are in these intervals, if each is one value and they are not too many.

@@ -49,6 +49,11 @@ pub trait Base: Send + Sync {
     fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
     /// Number of keys of a table, as of the last transaction; at once.
     fn size(&self, table: u32) -> u64;
+    /// Bytes of disc that a table takes, as far as that is known.
+    fn bytes(&self, table: u32) -> Result<u64, StoreError> {
+        let _ = table;
+        Ok(0)
+    }
     /// Gives the value of a key to `f`; false if there is none.
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
 }

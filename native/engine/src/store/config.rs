@@ -61,6 +61,10 @@ pub trait Observer: Send + Sync {
     }
     /// Everything that was queued is on disc, commits go on.
     fn recovered(&self) {}
+    /// The base store has everything below this position.
+    fn flushed(&self, position: u64) {
+        let _ = position;
+    }
     /// The flush failed; it is tried again, and the log grows meanwhile.
     fn flush_failed(&self, cause: &StoreError) {
         let _ = cause;

@@ -13,7 +13,7 @@ use super::log::segment::{name, Closed};
 use super::log::Log;
 use super::newest::Newest;
 use super::StoreError;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct Flush {
     config: Config,
     /// Atoms that the base store has. Held by whoever flushes.
     atoms: Mutex<HashSet<u32>>,
+    /// Held for reading by commits whose end must not be flushed before they are applied.
+    pub held: RwLock<()>,
     pub position: AtomicU64,
     pub flushes: AtomicU64,
 }
@@ -52,7 +54,7 @@ pub struct Flush {
 impl Flush {
     pub fn new(dir: Arc<dyn Dir>, base: Arc<dyn Base>, config: Config, atoms: HashSet<u32>) -> Result<Flush, StoreError> {
         let position = AtomicU64::new(base.position()?);
-        Ok(Flush { dir, base, config, atoms: Mutex::new(atoms), position, flushes: AtomicU64::new(0) })
+        Ok(Flush { dir, base, config, atoms: Mutex::new(atoms), held: RwLock::default(), position, flushes: AtomicU64::new(0) })
     }
 
     /// Flushes some closed segments. False if there is nothing to flush now.
@@ -60,7 +62,10 @@ impl Flush {
         let mut atoms = self.atoms.lock();
         let mut most = self.config.flush_log_bytes;
         loop {
-            let closed = log.flushable(most);
+            let closed = {
+                let _held = self.held.write();
+                log.flushable(most)
+            };
             let (Some(first), Some(last)) = (closed.first(), closed.last()) else { return Ok(false) };
             let mut newest = Newest::default();
             for segment in &closed {

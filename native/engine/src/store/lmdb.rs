@@ -78,18 +78,6 @@ impl Lmdb {
         Ok(Lmdb { env, known, position, writer: Mutex::new((places, writer)) })
     }
 
-    /// Bytes of disc that a table takes, free room in its pages included; a table in the shared tree is charged by its rows.
-    pub fn bytes(&self, table: u32) -> Result<u64, StoreError> {
-        let opened = self.env.get()?;
-        let (txn, place) = self.begin(&opened, table)?;
-        let Some(place) = place else { return Ok(0) };
-        let stat = txn.stat(opened.trees.tables[usize::from(place.tree)]).map_err(|e| self.env.error("reading", e))?;
-        let pages = stat.branch_pages() + stat.leaf_pages() + stat.overflow_pages();
-        let bytes = pages as u64 * u64::from(stat.page_size());
-        let share = place.rows as f64 / (stat.entries().max(1) as f64);
-        Ok(if place.tree == format::SHARED { (bytes as f64 * share.min(1.0)) as u64 } else { bytes })
-    }
-
     /// A read transaction and where the table is in it.
     fn begin<'o>(&self, opened: &'o Opened, table: u32) -> Result<(Reading<'o>, Option<Place>), StoreError> {
         let txn = opened.begin().map_err(|e| self.env.error("reading", e))?;
@@ -273,6 +261,18 @@ impl Base for Lmdb {
 
     fn size(&self, table: u32) -> u64 {
         self.known.read().places.get(&table).map_or(0, |place| place.rows)
+    }
+
+    /// Bytes of disc that a table takes, free room in its pages included; a table in the shared tree is charged by its rows.
+    fn bytes(&self, table: u32) -> Result<u64, StoreError> {
+        let opened = self.env.get()?;
+        let (txn, place) = self.begin(&opened, table)?;
+        let Some(place) = place else { return Ok(0) };
+        let stat = txn.stat(opened.trees.tables[usize::from(place.tree)]).map_err(|e| self.env.error("reading", e))?;
+        let pages = stat.branch_pages() + stat.leaf_pages() + stat.overflow_pages();
+        let bytes = pages as u64 * u64::from(stat.page_size());
+        let share = place.rows as f64 / (stat.entries().max(1) as f64);
+        Ok(if place.tree == format::SHARED { (bytes as f64 * share.min(1.0)) as u64 } else { bytes })
     }
 
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {

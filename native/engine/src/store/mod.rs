@@ -21,9 +21,11 @@ pub mod faulty;
 pub mod file;
 mod flush;
 pub mod lmdb;
+mod load;
 pub mod log;
 mod newest;
 mod ops;
+mod read;
 mod recovery;
 mod rekey;
 mod reserved;
@@ -32,7 +34,9 @@ pub mod verify;
 pub use base::Base;
 pub use config::{Callback, Callbacks, Config, Metrics, Observer};
 pub use error::StoreError;
+pub use load::Loaded;
 pub use log::Wait;
+pub use read::{Held, Stored};
 pub use recovery::FORMAT;
 pub use reserved::{Committed, Reserved, Table};
 
@@ -294,6 +298,11 @@ impl Store {
             more = more && state.value.is_none_or(|value| f(state.key, value));
         }
         Ok(())
+    }
+
+    /// Keys that a table has in the base store.
+    pub fn rows(&self, table: u32) -> usize {
+        self.inner.base.size(table) as usize
     }
 
     /// All tables are loaded: what the log said at start is let go.

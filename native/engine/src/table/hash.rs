@@ -298,6 +298,15 @@ impl Shard {
         self.at_mut(head, at).next = new;
     }
 
+    /// Makes room for about so many keys, while there are none.
+    pub fn expect(&mut self, keys: usize) {
+        let buckets = (keys / FILL as usize).min(NONE as usize / 2) as u32;
+        if self.keys == 0 && self.bucket_count < buckets {
+            self.buckets.reserve(buckets);
+            self.bucket_count = buckets;
+        }
+    }
+
     /// Keeps about [`FILL`] keys per bucket: adds one bucket and moves to it what belongs there.
     fn grow(&mut self) {
         if self.keys < self.bucket_count * FILL {

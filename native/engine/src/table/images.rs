@@ -2,10 +2,12 @@
 //!
 //! From that moment on a writer keeps the rows of a key as they were before it changes them for the first time, under the latch that it
 //! holds anyway. A reader takes such a before-image where there is one, and the rows of the table where there is none, under the
-//! read latch of the same part: so it never sees a key of two moments.
+//! read latch of the same part: so it never sees a key of two moments. (One key of a table on disc alone is read without: rows first,
+//! images then, and a writer keeps an image before it writes.)
 //!
 //! A scan goes through the table in its scan order. Images stand in that order too, so each step tells the images of just the places
-//! that it goes through, and a key is told once, whenever it is changed. A table that is emptied hands all its rows over.
+//! that it goes through, and a key is told once, whenever it is changed. A table that is emptied hands all its rows over; one on disc
+//! alone reads them into memory for that.
 
 use super::key::{Key, KeyBytes};
 use super::rows::Rows;
@@ -32,19 +34,19 @@ pub struct Images {
 }
 
 /// All that keep images of a table.
-pub struct Kept {
+pub struct All {
     /// What writers look at.
     any: AtomicBool,
     list: RwLock<Vec<Arc<Images>>>,
 }
 
-impl Default for Kept {
+impl Default for All {
     fn default() -> Self {
-        Kept { any: AtomicBool::new(false), list: RwLock::default() }
+        All { any: AtomicBool::new(false), list: RwLock::default() }
     }
 }
 
-impl Kept {
+impl All {
     /// Does anybody keep what is changed?
     #[inline]
     pub fn any(&self) -> bool {
@@ -54,10 +56,10 @@ impl Kept {
 
     /// Keeps the rows of a key that is about to be changed, under the latch of its part.
     #[cold]
-    pub fn keep(&self, part: usize, key: &Key, ordered: bool, rows: &Option<Rows>) {
+    pub fn keep(&self, part: usize, key: &Key, hashed: bool, rows: &Option<Rows>) {
         for images in self.list.read().iter() {
             if images.base.get().is_none() {
-                images.parts[part].lock().entry(place(key, ordered)).or_insert_with(|| rows.clone());
+                images.parts[part].lock().entry(place(key, hashed)).or_insert_with(|| rows.clone());
             }
         }
     }
@@ -73,8 +75,8 @@ impl Kept {
     }
 }
 
-fn place(key: &Key, ordered: bool) -> Place {
-    (if ordered { 0 } else { (key.hash as u32).reverse_bits() }, key.bytes.clone())
+fn place(key: &Key, hashed: bool) -> Place {
+    (if hashed { (key.hash as u32).reverse_bits() } else { 0 }, key.bytes.clone())
 }
 
 impl Table {
@@ -85,6 +87,13 @@ impl Table {
         self.images.list.write().push(images.clone());
         self.images.any.store(true, Ordering::Relaxed);
         images
+    }
+
+    /// A table on disc alone is about to be replaced or dropped, after which its rows are not there to be read.
+    pub fn hand_over(&self) {
+        if self.disc().is_some() && self.images.any() {
+            self.images.take(&mut self.latch_all());
+        }
     }
 
     pub fn drop_images(&self, images: Arc<Images>) {
@@ -100,7 +109,7 @@ impl Table {
 
     /// The rows of a key as they were.
     pub fn look_back(&self, images: &Images, key: &Key) -> Vec<Record> {
-        let (part, place) = (self.store.part(key), place(key, self.is_ordered()));
+        let (part, place) = (self.store.part(key), place(key, self.store.is_hashed()));
         let live = self.store.look(key, |rows| images.base.get().is_none().then(|| images.rows(part, &place, rows)));
         live.unwrap_or_else(|| {
             images.base.get().map_or_else(Vec::new, |base| base.look(key, |rows| images.rows(part, &place, rows)))
@@ -109,10 +118,10 @@ impl Table {
 
     /// Visits some keys as they were, from the cursor on.
     pub fn scan_back(&self, images: &Images, cursor: &mut Cursor, mut f: impl FnMut(&[Record])) {
-        let ordered = self.is_ordered();
+        let hashed = self.store.is_hashed();
         let mut visit = |part: usize, rows: &Rows| {
             let kept = images.parts[part].lock();
-            if kept.is_empty() || !kept.contains_key(&place(&self.key_of(rows.first()), ordered)) {
+            if kept.is_empty() || !kept.contains_key(&place(&self.key_of(rows.first()), hashed)) {
                 f(rows.as_slice());
             }
         };

@@ -3,17 +3,22 @@
 //! A table knows nothing of transactions. Reads look under a read latch; [`apply`] changes any number of keys of any number of
 //! tables as one step, holding the latches of all their parts, taken in the order (table, part), then (table, index).
 
+pub mod below;
 pub mod change;
+pub mod disc;
+mod fill;
 pub mod hash;
 pub mod images;
 pub mod index;
 pub mod key;
+mod layers;
 mod range;
 pub mod rows;
 pub mod sink;
 pub mod store;
 mod walk;
 
+pub use below::Below;
 pub use change::{BagStep, Change};
 pub use images::Images;
 pub use index::{IndexDefinition, IndexId};
@@ -24,7 +29,7 @@ pub use store::{AbsentKey, Cursor, Store};
 
 use crate::term::order::Beside;
 use crate::term::Record;
-use images::Kept;
+use disc::Disc;
 use index::{Deltas, Index, Indexes};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,8 +60,16 @@ pub struct Definition {
     pub indexes: Vec<IndexDefinition>,
 }
 
-/// Where a table is on disc: its number there, and whether its rows are there too. None: it is in memory alone.
-pub type Place = Option<(u32, bool)>;
+/// Where the rows of a table are whose definition is on disc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    InMemory,
+    InBoth,
+    OnDisc,
+}
+
+/// Where a table is on disc: its number there, and where its rows are. None: it is in memory alone.
+pub type Place = Option<(u32, Kept)>;
 
 pub struct Table {
     /// Never used again.
@@ -69,7 +82,7 @@ pub struct Table {
     /// Its number on disc plus one, and whether its rows are there too; 0 for a table that is in memory alone.
     disc: AtomicU64,
     /// What was there before, for those who still read that.
-    images: Kept,
+    images: images::All,
 }
 
 /// Of [`Table::disc`]: the rows are on disc.
@@ -86,8 +99,28 @@ impl Table {
             indexes,
             damaged: AtomicBool::new(false),
             disc: AtomicU64::new(0),
-            images: Kept::default(),
+            images: images::All::default(),
         }
+    }
+
+    /// A table whose rows are on disc alone.
+    pub fn on_disc(id: u64, definition: Definition, below: Box<dyn Below>) -> Table {
+        Table { store: Store::Disc(Box::new(Disc::new(below))), ..Table::new(id, definition) }
+    }
+
+    /// What is on disc alone, if this is such a table.
+    #[inline]
+    pub fn disc(&self) -> Option<&Disc> {
+        match &self.store {
+            Store::Disc(disc) => Some(disc),
+            _ => None,
+        }
+    }
+
+    /// A look at it may have to wait for the disc.
+    #[inline]
+    pub fn is_slow(&self) -> bool {
+        self.disc().is_some_and(Disc::is_slow)
     }
 
     /// The number under which its rows are on disc, if they are.
@@ -104,7 +137,8 @@ impl Table {
 
     /// Where it is on disc from now on. Nobody writes to it meanwhile.
     pub fn set_place(&self, place: Place) {
-        let disc = place.map_or(0, |(number, rows)| (u64::from(number) + 1) | if rows { LOGGED } else { 0 });
+        let logged = |kept| if kept == Kept::InMemory { 0 } else { LOGGED };
+        let disc = place.map_or(0, |(number, kept)| (u64::from(number) + 1) | logged(kept));
         self.disc.store(disc, Ordering::Release);
     }
 
@@ -125,11 +159,21 @@ impl Table {
     /// Identity of a key given as flat bytes.
     #[inline]
     pub fn key(&self, flat: &[u8], negative_zero: bool, beside: Beside) -> Key {
+        if let Some(disc) = self.disc() {
+            return Table::key_on_disc(disc, flat, negative_zero, beside);
+        }
         if self.is_ordered() {
             Key::ordered(flat, beside)
         } else {
             Key::exact(flat, negative_zero)
         }
+    }
+
+    #[cold]
+    fn key_on_disc(disc: &Disc, flat: &[u8], negative_zero: bool, beside: Beside) -> Key {
+        // What cannot be written cannot be there either: a name that nothing has.
+        let bytes = disc.below().key(flat, negative_zero, beside).unwrap_or_else(|_| [&[u8::MAX], flat].concat().into());
+        Key::of(bytes)
     }
 
     /// Identity of a record's key.
@@ -154,7 +198,7 @@ impl Table {
     /// The same for a flat key, before its identity is known for certain.
     #[inline]
     pub fn prefetch_flat(&self, flat: &[u8]) {
-        if !self.is_ordered() {
+        if matches!(self.store, Store::Hash(_)) {
             self.store.prefetch(key::hash(flat));
         }
     }
@@ -172,8 +216,11 @@ impl Table {
         self.store.records()
     }
 
-    /// Bytes held.
+    /// Bytes held; of rows that are on disc alone, those that they take there.
     pub fn memory(&self) -> usize {
+        if let Some(disc) = self.disc() {
+            return disc.below().bytes();
+        }
         self.store.memory() + self.indexes.load().iter().map(|index| index.memory()).sum::<usize>()
     }
 
@@ -182,7 +229,7 @@ impl Table {
     }
 
     pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
-        self.store.neighbour(key, backward)
+        self.store.neighbour(key, backward, self.is_ordered())
     }
 
     pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
@@ -251,7 +298,7 @@ impl Table {
         latched.update(key, |before| {
             let Some(change) = decide(slice(&before)) else { return before };
             if self.images.any() {
-                self.images.keep(self.store.part(key), key, self.is_ordered(), &before);
+                self.images.keep(self.store.part(key), key, self.store.is_hashed(), &before);
             }
             if S::TOLD {
                 let old = before.clone();

@@ -36,9 +36,9 @@ impl Table {
     }
 
     /// About how many rows of a hash table have a value of an index in the ranges, by a sample: rows lie there by hash, so
-    /// those that come first are as good as any. An ordered_set has no such sample.
+    /// those that come first are as good as any. An ordered_set has no such sample, nor has a table on disc.
     pub fn guess_values(&self, index: IndexId, ranges: &[Range]) -> Option<usize> {
-        let index = self.indexes.find(index).filter(|_| !self.is_ordered())?;
+        let index = self.indexes.find(index).filter(|_| !self.is_ordered() && self.disc().is_none())?;
         let (mut seen, mut within) = (0, 0);
         for part in 0..SAMPLED_PARTS {
             let mut cursor = Cursor::Place((part * self.store.parts() / SAMPLED_PARTS) as u32, 0);

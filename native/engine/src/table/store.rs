@@ -4,9 +4,11 @@
 
 pub(super) mod range;
 
+use super::disc::Disc;
 use super::hash::{Shard, FILL};
 use super::images::Place;
 use super::key::{Key, KeyBytes};
+use super::layers::Layers;
 use super::rows::Rows;
 use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::term::Record;
@@ -32,6 +34,8 @@ pub struct Part<T> {
 pub enum Store {
     Hash(Box<[CachePadded<Part<Shard>>; SHARDS]>),
     Ordered(Part<Tree>),
+    /// Rows on disc alone, of any kind of table.
+    Disc(Box<Disc>),
 }
 
 /// Place of a paused scan.
@@ -54,6 +58,7 @@ pub struct AbsentKey;
 pub enum Latched<'a> {
     Hash(&'a Part<Shard>, RwLockWriteGuard<'a, Shard>),
     Ordered(&'a Part<Tree>, RwLockWriteGuard<'a, Tree>),
+    Disc(&'a Disc, RwLockWriteGuard<'a, Layers>),
 }
 
 /// The places of one part that a step of a scan went through, while its latch is still held.
@@ -69,6 +74,7 @@ pub struct Span<'a> {
 pub enum Reading<'a> {
     Hash(RwLockReadGuard<'a, Shard>),
     Ordered(RwLockReadGuard<'a, Tree>),
+    Disc(RwLockReadGuard<'a, Layers>),
 }
 
 /// Rows fetched ahead of the visitor.
@@ -83,19 +89,24 @@ impl Store {
         Store::Ordered(Part::default())
     }
 
+    /// Are keys where their hash says?
+    pub fn is_hashed(&self) -> bool {
+        matches!(self, Store::Hash(_))
+    }
+
     /// Number of the part that holds a key.
     #[inline]
     pub fn part(&self, key: &Key) -> usize {
         match self {
             Store::Hash(_) => (key.hash >> 58) as usize,
-            Store::Ordered(_) => 0,
+            Store::Ordered(_) | Store::Disc(_) => 0,
         }
     }
 
     pub fn parts(&self) -> usize {
         match self {
             Store::Hash(_) => SHARDS,
-            Store::Ordered(_) => 1,
+            Store::Ordered(_) | Store::Disc(_) => 1,
         }
     }
 
@@ -104,6 +115,7 @@ impl Store {
         match self {
             Store::Hash(parts) => Latched::Hash(&parts[part], parts[part].inner.write()),
             Store::Ordered(tree) => Latched::Ordered(tree, tree.inner.write()),
+            Store::Disc(disc) => Latched::Disc(disc, disc.latch()),
         }
     }
 
@@ -116,6 +128,7 @@ impl Store {
                 f(shard.get(key).map_or(&[], Rows::as_slice))
             }
             Store::Ordered(tree) => f(tree.inner.read().get(&key.bytes).map_or(&[], Rows::as_slice)),
+            Store::Disc(disc) => disc.look(&key.bytes, f),
         }
     }
 
@@ -139,19 +152,30 @@ impl Store {
         }
     }
 
+    /// Makes room for about so many keys, while there are none.
+    pub fn expect(&self, keys: usize) {
+        if let Store::Hash(parts) = self {
+            for part in parts.iter() {
+                part.inner.write().expect(keys / SHARDS);
+            }
+        }
+    }
+
     pub fn records(&self) -> usize {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.records.load(Ordering::Relaxed)).sum(),
             Store::Ordered(tree) => tree.records.load(Ordering::Relaxed),
+            Store::Disc(disc) => disc.records(),
         }
     }
 
-    /// Bytes of rows and structure.
+    /// Bytes of rows and structure, on disc if they are there alone.
     pub fn memory(&self) -> usize {
         match self {
             Store::Hash(parts) => parts.iter().map(|p| p.bytes.load(Ordering::Relaxed) + p.inner.read().memory()).sum(),
             // Key and row pointer, nodes two thirds full.
             Store::Ordered(tree) => tree.bytes.load(Ordering::Relaxed) + tree.inner.read().len() * 48,
+            Store::Disc(disc) => disc.below().bytes(),
         }
     }
 
@@ -199,6 +223,15 @@ impl Store {
                     _ => Cursor::End,
                 };
             }
+            Store::Disc(disc) => disc.scan(cursor, max, false, f),
+        }
+    }
+
+    /// The same, and no writer comes between the look at a key and its visit.
+    pub fn scan_latched(&self, cursor: &mut Cursor, max: usize, f: impl FnMut(&[Record])) {
+        match self {
+            Store::Disc(disc) => disc.scan(cursor, max, true, f),
+            _ => self.scan(cursor, max, f),
         }
     }
 
@@ -249,15 +282,22 @@ impl Store {
                 let to = last.map_or(Bound::Unbounded, |key| Bound::Included((0, key)));
                 Some(Span { part: 0, latch: Reading::Ordered(tree), from: from.map(|key| (0, key)), to })
             }
+            Store::Disc(disc) => disc.scan_span(cursor, max, wanted, |rows| f(0, rows)),
         }
     }
 
     /// All that is in a table, whose latches these are, as a store of its own.
     pub fn taken_from(latches: &mut [Latched]) -> Store {
         let taken = |records: &AtomicUsize| AtomicUsize::new(records.swap(0, Ordering::Relaxed));
-        if let [Latched::Ordered(part, tree)] = latches {
-            let inner = RwLock::new(std::mem::take(&mut **tree));
-            return Store::Ordered(Part { inner, records: taken(&part.records), bytes: taken(&part.bytes) });
+        match latches {
+            [Latched::Ordered(part, tree)] => {
+                let inner = RwLock::new(std::mem::take(&mut **tree));
+                return Store::Ordered(Part { inner, records: taken(&part.records), bytes: taken(&part.bytes) });
+            }
+            [Latched::Disc(disc, layers)] => {
+                return Store::Ordered(Part { inner: RwLock::new(disc.all(layers)), ..Part::default() });
+            }
+            _ => {}
         }
         let mut latches = latches.iter_mut();
         Store::Hash(Box::new(std::array::from_fn(|_| match latches.next() {
@@ -269,8 +309,8 @@ impl Store {
         })))
     }
 
-    /// The key's neighbour in scan order; `None` at the end. A hash table knows no place of an absent key.
-    pub fn neighbour(&self, key: Option<&Key>, backward: bool) -> Result<Option<Record>, AbsentKey> {
+    /// The key's neighbour in scan order; `None` at the end. A table that is not ordered knows no place of an absent key, and goes forward only.
+    pub fn neighbour(&self, key: Option<&Key>, backward: bool, ordered: bool) -> Result<Option<Record>, AbsentKey> {
         match self {
             Store::Hash(parts) => {
                 let first = match key {
@@ -302,13 +342,17 @@ impl Store {
                 };
                 Ok(hit.map(|(_, rows)| rows.first().clone()))
             }
+            Store::Disc(disc) => disc.neighbour(key.map(|key| &key.bytes[..]), backward, ordered),
         }
     }
 
     /// The last row whose ordered key is below `bytes`; hash tables have no order.
     pub fn last_below(&self, bytes: &[u8]) -> Option<Record> {
-        let Store::Ordered(tree) = self else { return None };
-        let tree = tree.inner.read();
+        let tree = match self {
+            Store::Ordered(tree) => tree.inner.read(),
+            Store::Disc(disc) => return disc.last_below(bytes),
+            Store::Hash(_) => return None,
+        };
         let below = (Bound::Unbounded, Bound::Excluded(KeyBytes::from_slice(bytes)));
         tree.range(below).next_back().map(|(_, rows)| rows.first().clone())
     }
@@ -359,6 +403,7 @@ impl Store {
                 agree("records", records, &part.records)?;
                 agree("bytes", bytes, &part.bytes)
             }
+            Store::Disc(disc) => disc.check(|_, rows| each(rows)),
         }
     }
 }
@@ -397,6 +442,7 @@ impl Latched<'_> {
                 }
                 (&part.records, &part.bytes)
             }
+            Latched::Disc(disc, layers) => return disc.update(layers, &key.bytes, counted),
         };
         // Written under the latch only, so plain loads and stores are enough.
         records.store(records.load(Ordering::Relaxed) + put.0 - out.0, Ordering::Relaxed);
@@ -416,6 +462,7 @@ impl Latched<'_> {
                 part.bytes.store(0, Ordering::Relaxed);
                 Box::new(std::mem::take(&mut **tree))
             }
+            Latched::Disc(disc, layers) => disc.clear(layers),
         }
     }
 }

@@ -186,6 +186,12 @@ impl Record {
         self.fields() == other.fields() && super::same(self.body(), other.body(), true)
     }
 
+    /// Are the two one and the same in memory?
+    #[inline]
+    pub fn is(&self, other: &Record) -> bool {
+        self.0 == other.0
+    }
+
     /// Bytes of memory that this row takes.
     pub fn memory(&self) -> usize {
         let own = (HEAD + self.head().len as usize + 7) & !7;

@@ -6,7 +6,7 @@
 use super::journal::Journal;
 use super::{OpenTable, Stop, Txn, STEP};
 use crate::db::Db;
-use crate::table::{apply, Nowhere, Sink, Step};
+use crate::table::{apply, below, Nowhere, Sink, Step};
 use smallvec::SmallVec;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
@@ -59,6 +59,13 @@ impl Txn {
         }
         let logged = tables.iter().any(|open| open.table.logged().is_some());
         let store = if logged { Some(db.durable()?) } else { None };
+        // What cannot be read is found out before anything is changed; the host asks for the reason.
+        for (step, disc) in steps.iter().filter_map(|step| Some((step, step.table.disc()?))) {
+            disc.rows(&step.key.bytes).map_or_else(below::fail, drop);
+            if below::failed() {
+                return Err(Stop::Refused);
+            }
+        }
         let mut journal = store.as_ref().map(|store| Journal::of(store, &steps)).transpose()?;
         if steps.len() <= STEP {
             let Some(mut journal) = journal else {
@@ -68,6 +75,9 @@ impl Txn {
             apply(&mut steps, &mut journal);
             return Ok(journal.finish());
         }
+        // The rows on disc stay as they were before, until the last step is applied.
+        let on_disc = tables.iter().any(|open| open.table.disc().is_some());
+        let _held = store.as_ref().filter(|_| on_disc).map(|store| store.hold());
         self.ctl.begin_commit();
         tables.iter().for_each(|t| t.begin_commit());
         // Those who wait for the end are woken also when it is a panic.

@@ -6,6 +6,7 @@
 
 use super::Stop;
 use crate::store::{Reserved, Store, StoreError, Table as LogTable};
+use crate::table::below::Failure;
 use crate::table::{Change, Rows, Sink, Step, Table};
 use crate::term::Record;
 use std::cell::{Cell, RefCell};
@@ -20,6 +21,20 @@ thread_local! {
 pub fn refuse(error: StoreError) -> Stop {
     REFUSAL.set(Some(error));
     Stop::Refused
+}
+
+/// The same for rows that cannot be read.
+#[cold]
+pub fn unreadable(failure: Failure) -> Stop {
+    refuse(cause(failure))
+}
+
+/// What a read of the disc has failed with.
+pub fn cause(failure: Failure) -> StoreError {
+    match failure.downcast::<StoreError>() {
+        Ok(error) => *error,
+        Err(other) => StoreError::Base { code: 0, what: other.to_string().into() },
+    }
 }
 
 /// Why the last operation of this thread answered [`Stop::Refused`].

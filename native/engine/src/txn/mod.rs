@@ -116,6 +116,8 @@ enum Place {
 
 /// Changes applied under one set of latches; a larger commit goes in steps of this size.
 const STEP: usize = 256;
+/// Rows on disc that are changed where it is, as long as reads need not wait.
+const FEW: usize = 64;
 /// Rows fetched ahead together.
 const FETCHED: usize = 16;
 
@@ -193,6 +195,15 @@ impl Txn {
     /// Locks and changes: what ending this transaction costs.
     pub fn weight(&self) -> usize {
         self.held.len() + self.overlay.len()
+    }
+
+    /// The commit may have to wait for the disc: rows that it changes are there alone.
+    #[inline]
+    pub fn may_wait(&self) -> bool {
+        self.overlay.tables().any(|table| {
+            let table = self.rows_of(table);
+            table.disc().is_some() && (table.is_slow() || self.overlay.len() > FEW)
+        })
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! A table as transactions know it: rows, lock, and whether it still is there.
 
-use super::lock::TableLock;
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use super::lock::{TableLock, TxnCtl};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::table::{Kind, Table};
 use crate::term::{read, Attached, Term};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct OpenTable {
     dropped: AtomicBool,
     /// What a writer looks at first: is any bit set?
     mode: AtomicU32,
+    /// The age of the transaction that froze it last.
+    frozen_by: Mutex<u64>,
 }
 
 impl OpenTable {
@@ -41,6 +43,7 @@ impl OpenTable {
             committing: AtomicU32::new(0),
             dropped: AtomicBool::new(false),
             mode: AtomicU32::new(0),
+            frozen_by: Mutex::new(0),
         }
     }
 
@@ -90,21 +93,33 @@ impl OpenTable {
         self.set_mode(WATCHED, watched);
     }
 
-    /// It is being rebuilt by a transaction that holds it exclusively, so its rows had better stay as they are.
-    pub fn freeze(&self) {
+    /// It is being rebuilt by the transaction that holds it exclusively, so its rows stay as they are.
+    pub(crate) fn freeze(&self) {
+        let mut by = self.frozen_by.lock();
+        *by = self.lock.exclusive_holder().map_or(0, TxnCtl::age);
         self.set_mode(FROZEN, true);
     }
 
-    /// Whoever froze it may have died meanwhile: its lock tells.
+    /// Whoever froze it may be gone meanwhile: the lock tells.
     pub fn is_frozen(&self) -> bool {
         if self.mode.load(Ordering::Relaxed) & FROZEN == 0 {
             return false;
         }
-        let held = self.lock.exclusive_holder().is_some();
+        let by = self.frozen_by.lock();
+        let held = self.lock.exclusive_holder().is_some_and(|holder| holder.age() == *by);
         if !held {
             self.set_mode(FROZEN, false);
         }
         held
+    }
+
+    /// Asked under the latch of a part: may a writer who found the table without a lock change it now? `logged`: it is about to tell the
+    /// log. Whoever rebuilds a table freezes it, then looks at its parts: what was written before it sees, and what comes after is not
+    /// written.
+    #[inline]
+    pub fn may_change(&self, logged: bool) -> bool {
+        let still = self.is_plain() || !(self.is_replaced() || self.is_frozen());
+        still && self.table.logged().is_some() == logged
     }
 
     /// Another table has taken its place: who waited for its lock runs again.

@@ -84,6 +84,12 @@ impl Overlay {
         self.layers.iter().all(|l| l.of(table).is_none())
     }
 
+    /// Tables that are written to, some more than once.
+    #[inline]
+    pub fn tables(&self) -> impl Iterator<Item = TableRef> + '_ {
+        self.layers.iter().flat_map(|layer| layer.0.iter().map(|(_, table, _)| *table))
+    }
+
     /// Number of changed keys.
     pub fn len(&self) -> usize {
         self.layers.iter().flat_map(|l| &l.0).map(|(.., set)| set.len()).sum()

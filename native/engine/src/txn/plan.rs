@@ -28,6 +28,8 @@ const ENTRIES: usize = 2;
 const MAX_SAMPLES: usize = 4;
 /// Alternatives for which a path is looked for one by one.
 const MAX_UNION: usize = 64;
+/// Who wants so many rows first is served by any way that is known to lead to so many times more; nothing else is counted then.
+const ENOUGH: usize = 16;
 /// More records or values than these are locked as the whole table.
 const LOCKED_KEYS: usize = 64;
 const LOCKED_VALUES: usize = 8;
@@ -152,6 +154,22 @@ pub fn cheapest(paths: &[Path], table: &Table) -> usize {
     cheapest_of(paths, table, COUNTED)
 }
 
+/// The same for a search that stops after some rows, and may go on. A way that leads to far more of them is not counted to its end, which
+/// would take longer than the search: what is found by value is there without a look at all the others.
+pub fn cheapest_first(paths: &[Path], table: &Table, limit: usize) -> usize {
+    let most = limit.saturating_mul(ENOUGH).max(64);
+    if most >= COUNTED {
+        return cheapest(paths, table);
+    }
+    let best = cheapest_of(paths, table, most);
+    let at_once = |path: &Path| matches!(path.plan, Plan::Index { .. });
+    let value = paths.iter().position(|path| at_once(path) && matches!(path.way, Way::Index(_)));
+    match value.or_else(|| paths.iter().position(at_once)) {
+        Some(index) if matches!(paths[best].plan, Plan::All) => index,
+        _ => best,
+    }
+}
+
 /// Rows are counted up to `most`.
 fn cheapest_of(paths: &[Path], table: &Table, most: usize) -> usize {
     let scan = paths.len() - 1;
@@ -236,6 +254,10 @@ fn single(program: &Program, table: &Table, indexes: &[Arc<Index>], alternatives
 }
 
 fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Path> {
+    // What is of this node has another name on disc than in ranges.
+    if table.is_ordered() && table.disc().is_some() && program.of_this_node() {
+        return None;
+    }
     let points = bounds.iter().all(|interval| interval.value().is_some());
     let (way, plan) = if table.is_ordered() && points {
         let keys = bounds.iter().map(|interval| Key::of(interval.range.low.as_slice().into()));
@@ -244,7 +266,8 @@ fn by_key(program: &Program, table: &Table, bounds: Vec<Interval>) -> Option<Pat
         (Way::KeyRanges, Plan::KeyRanges(ranges(&bounds).into()))
     } else {
         let flat = program.keys(&bounds)?;
-        let mut keys: Vec<Key> = flat.iter().map(|flat| Key::exact(flat, may_hold_zero(flat))).collect();
+        let beside = program.attached().map(|a| &**a);
+        let mut keys: Vec<Key> = flat.iter().map(|flat| table.key(flat, may_hold_zero(flat), beside)).collect();
         if keys.len() > 1 {
             keys.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
             keys.dedup();

@@ -17,7 +17,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// None while a large commit is being applied: try again.
+    /// None while a large commit is being applied to one of them, or it is about to go: try again.
     pub fn begin(mut tables: Vec<Arc<OpenTable>>) -> Option<Snapshot> {
         // The order of latches.
         tables.sort_by_key(|open| open.id());
@@ -25,7 +25,8 @@ impl Snapshot {
         let begun = Instant::now();
         let latches: Vec<_> = tables.iter().map(|open| open.table.latch_all()).collect();
         // One that begins later changes its first row when we are done.
-        if tables.iter().any(|open| open.is_committing()) {
+        // One on disc alone that is being replaced has handed its rows over already.
+        if tables.iter().any(|open| open.is_committing() || (open.table.disc().is_some() && open.is_frozen())) {
             return None;
         }
         let images: Vec<_> = tables.iter().map(|open| open.table.keep_images()).collect();

@@ -5,21 +5,24 @@ defmodule Oracle.Door.Program do
   # change of the schema. Operations may be activities again.
 
   @tables [:door_set, :door_plain, :door_ordered, :door_bag]
+  # Fragmented; programs of the access module for that know of no other one (an exclusion, see Run).
+  @fragmented :door_frag
   @kinds [:transaction, :sync_transaction, :async_dirty, :sync_dirty]
 
   def tables, do: @tables
 
   @doc "Those that programs come to make, too."
-  def all_tables, do: @tables ++ [:door_counter, :door_extra]
+  def all_tables, do: @tables ++ [@fragmented, :door_counter, :door_extra]
 
   @doc "A random program; `:rand` is the only source of chance."
   def random, do: for(_ <- 1..(2 + :rand.uniform(6)), do: step())
 
   defp step do
-    case :rand.uniform(12) do
+    case :rand.uniform(13) do
       n when n <= 6 -> activity(2)
       n when n <= 8 -> dirty(@tables)
       n when n <= 10 -> schema()
+      11 -> fragmented(2)
       _ -> Oracle.Door.Backups.random()
     end
   end
@@ -28,7 +31,12 @@ defmodule Oracle.Door.Program do
     kind = pick([:transaction, :transaction, :transaction | @kinds])
 
     {:activity, pick([:call, :activity, :module]), kind,
-     for(_ <- 1..:rand.uniform(7), do: operation(depth)), ending()}
+     for(_ <- 1..:rand.uniform(7), do: operation(depth, @tables)), ending()}
+  end
+
+  defp fragmented(depth) do
+    {:activity, :fragments, pick(@kinds),
+     for(_ <- 1..:rand.uniform(7), do: operation(depth, [@fragmented])), ending()}
   end
 
   defp ending,
@@ -48,8 +56,8 @@ defmodule Oracle.Door.Program do
         {:return, {:EXIT, :back}}
       ])
 
-  defp operation(depth) do
-    table = pick(@tables)
+  defp operation(depth, tables) do
+    table = pick(tables)
 
     case :rand.uniform(if(depth > 0, do: 34, else: 31)) do
       n when n <= 7 ->
@@ -59,7 +67,7 @@ defmodule Oracle.Door.Program do
         {:delete, table, key(), :write}
 
       10 ->
-        with_delete_object(pick(@tables -- [:door_plain]))
+        with_delete_object(pick(tables -- [:door_plain]))
 
       n when n <= 13 ->
         {:read, table, key(), pick([:read, :read, :write])}
@@ -74,7 +82,7 @@ defmodule Oracle.Door.Program do
         {:chunks, table, whole(spec(table)), pick([1, 2, 5])}
 
       n when n <= 19 ->
-        {:index_read, pick([:door_set, :door_ordered, :door_bag]), value(), pick([:a, 3])}
+        {:index_read, pick(tables -- [:door_plain]), value(), pick([:a, 3])}
 
       20 ->
         {:index_match_object, table, put_elem(pattern(table), 2, value()), :a}
@@ -83,7 +91,7 @@ defmodule Oracle.Door.Program do
         {:all_keys, table}
 
       22 ->
-        {:walk, :door_ordered}
+        if tables == @tables, do: {:walk, :door_ordered}, else: {:frag_info, table}
 
       n when n <= 24 ->
         {:fold, pick([:foldl, :foldr]), table,
@@ -105,7 +113,7 @@ defmodule Oracle.Door.Program do
         dirty([:door_plain])
 
       _ ->
-        activity(depth - 1)
+        if tables == @tables, do: activity(depth - 1), else: fragmented(depth - 1)
     end
   end
 
@@ -132,7 +140,11 @@ defmodule Oracle.Door.Program do
   defp schema do
     table = pick(@tables)
 
-    case :rand.uniform(12) do
+    case :rand.uniform(14) do
+      n when n > 12 ->
+        {:schema, :change_table_frag,
+         [@fragmented, pick([{:add_frag, [node()]}, {:add_frag, [node()]}, :del_frag])]}
+
       10 ->
         {:schema, :create_table,
          [:door_extra, pick([[], [type: :bag, index: [:val]], [load_order: :x]])]}
@@ -166,7 +178,8 @@ defmodule Oracle.Door.Program do
         {:schema, :change_table_load_order, [table, :rand.uniform(3)]}
 
       8 ->
-        {:subscribe, pick(@tables ++ [:door_counter, :schema]), pick([:simple, :detailed])}
+        {:subscribe, pick(@tables ++ [@fragmented, :door_counter, :schema]),
+         pick([:simple, :detailed])}
 
       9 ->
         {:unsubscribe, pick(@tables ++ [:door_counter]), pick([:simple, :detailed])}
@@ -218,7 +231,9 @@ defmodule Oracle.Door.Program do
 
   defp smaller_step({:activity, form, kind, operations, ending}) do
     plain = if ending == :ok, do: [], else: [{:activity, form, kind, operations, :ok}]
-    form_plain = if form == :call, do: [], else: [{:activity, :call, kind, operations, ending}]
+
+    form_plain =
+      if form in [:call, :fragments], do: [], else: [{:activity, :call, kind, operations, ending}]
 
     for(smaller <- smaller(operations), do: {:activity, form, kind, smaller, ending}) ++
       plain ++ form_plain

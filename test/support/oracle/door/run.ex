@@ -10,6 +10,7 @@ defmodule Oracle.Door.Run do
   #   * `fold that adds`: outside of a transaction it may or may not come by what it added, on either side; so only in one.
   #   * `unchanged records of a bag`: where transform_table changes one record of a key, stock loses those that it leaves as they are.
   #   * `what lock answers`: stock answers other things for a lock that the transaction has already, in one form or another.
+  #   * `fragments and other tables`: a select through the fragments passes over records whose keys the transaction has deleted in other tables.
   #   * `walk past a deleted key`: stock passes over keys that the transaction has written beyond one that it has deleted.
 
   alias Oracle.Door.{Backups, Pass, Program}
@@ -22,12 +23,16 @@ defmodule Oracle.Door.Run do
           door_set: [index: [:a]],
           door_plain: [],
           door_ordered: [type: :ordered_set, index: [:a], record_name: :other],
-          door_bag: [type: :bag, index: [:a]]
+          door_bag: [type: :bag, index: [:a]],
+          door_frag: [index: [:a], frag_properties: [n_fragments: 3, node_pool: [node()]]]
         ],
-        do: {:atomic, :ok} = side.create_table(table, options ++ @options)
+        do: {:atomic, :ok} = side.create_table(table, options ++ storage(side) ++ @options)
 
-    {:atomic, :ok} = side.create_table(:door_counter, [])
+    {:atomic, :ok} = side.create_table(:door_counter, storage(side))
   end
+
+  defp storage(:remnesia), do: [{Process.get(:storage, :ram_copies), [node()]}]
+  defp storage(:mnesia), do: []
 
   def delete(side) do
     Backups.delete(side)
@@ -49,16 +54,22 @@ defmodule Oracle.Door.Run do
 
     answers =
       for step <- program do
+        if side == :remnesia, do: Remnesia.OnDisc.flush_sometimes()
         answer = answer(side, step)
         {answer, events(step)}
       end
 
     contents =
-      for table <- Program.tables() ++ [:door_counter] do
+      for table <- Program.tables() ++ [:door_counter | fragments(side)] do
         side.dirty_select(table, [{:_, [], [:"$_"]}]) |> Enum.sort()
       end
 
     {answers, contents}
+  end
+
+  defp fragments(side) do
+    info = fn -> side.table_info(:door_frag, :frag_names) end
+    side.activity(:async_dirty, info, [], :mnesia_frag)
   end
 
   # --- steps ---
@@ -145,12 +156,19 @@ defmodule Oracle.Door.Run do
   end
 
   defp operation(side, :is_transaction), do: side.is_transaction()
+
+  defp operation(side, {:frag_info, table}),
+    do: for(item <- [:size, :frag_size, :n_fragments], do: side.table_info(table, item))
+
   defp operation(side, {:bad, table}), do: side.write(table, {:bad, 1, 2, 3}, :write)
 
   # The exclusion `what lock answers`.
   defp operation(side, {:lock, item, kind}) do
     side.lock(item, kind)
     :locked
+  catch
+    # Stock locks all fragments, and then fails.
+    :error, :badarg when item == {:table, :door_frag} and side == :mnesia -> :locked
   end
 
   defp operation(side, {:index_match_object, table, pattern, a}),
@@ -192,6 +210,7 @@ defmodule Oracle.Door.Run do
 
   defp activity(side, :call, kind, fun), do: apply(side, kind, [fun])
   defp activity(side, :activity, kind, fun), do: side.activity(kind, fun)
+  defp activity(side, :fragments, kind, fun), do: side.activity(kind, fun, [], :mnesia_frag)
   defp activity(side, :module, kind, fun), do: side.activity(kind, fun, [], Pass.module(side))
 
   defp finish(_side, :ok), do: :done

@@ -277,6 +277,7 @@ impl Log {
             result = result.and(self.dir.remove(&segment::name(closed.number)));
         }
         self.keep_signal.notify();
+        self.observer.flushed(position);
         result
     }
 

@@ -14,6 +14,11 @@ impl Table {
         (0..self.store.parts()).map(|part| self.store.latch(part)).collect()
     }
 
+    /// Waits until every writer who has a latch now is through.
+    pub fn let_writers_pass(&self) {
+        drop(self.latch_all());
+    }
+
     /// Begins an index, which nobody reads yet.
     pub fn begin_index(&self, definition: IndexDefinition) -> Arc<Index> {
         let _latches = self.latch_all();
@@ -23,13 +28,27 @@ impl Table {
     /// Puts the rows of about `max` keys in, from the cursor on.
     pub fn build_index(&self, index: &Index, cursor: &mut Cursor, max: usize) -> Result<(), Violation> {
         let mut violation = None;
-        self.store.scan(cursor, max, |rows| {
+        self.store.scan_latched(cursor, max, |rows| {
             if violation.is_none() {
                 let key = self.key_of(&rows[0]);
                 violation = index.put_rows(&key.bytes, rows);
             }
         });
         violation.map_or(Ok(()), |record| Err(Violation::new(self.id, index, record)))
+    }
+
+    /// Puts the rows of about `max` keys of a table that nobody uses yet into all its indexes.
+    pub fn fill_indexes(&self, cursor: &mut Cursor, max: usize) {
+        let indexes = self.indexes.load();
+        self.store.scan(cursor, max, |rows| {
+            let key = self.key_of(&rows[0]);
+            for index in indexes.iter() {
+                let mut entries = index.latch();
+                for record in rows {
+                    entries.put(entry(&index.value(record), &key.bytes));
+                }
+            }
+        });
     }
 
     /// From now on it is read.

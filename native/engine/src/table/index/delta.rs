@@ -16,6 +16,8 @@ struct Noted {
     indexes: Guard<Arc<Vec<Arc<Index>>>>,
     /// One per index.
     deltas: SmallVec<[Delta; 2]>,
+    /// Used again for each value.
+    form: Vec<u8>,
 }
 
 impl Deltas {
@@ -26,7 +28,7 @@ impl Deltas {
         }
         let indexes = indexes.load();
         let deltas = indexes.iter().map(|_| Delta::default()).collect();
-        Deltas(Some(Noted { indexes, deltas }))
+        Deltas(Some(Noted { indexes, deltas, form: Vec::with_capacity(32) }))
     }
 
     /// There is no index.
@@ -39,7 +41,7 @@ impl Deltas {
     pub fn note(&mut self, key: &[u8], before: &[Record], after: &[Record]) {
         let Some(noted) = &mut self.0 else { return };
         for (index, delta) in noted.indexes.iter().zip(&mut noted.deltas) {
-            index.note(key, before, after, delta);
+            index.note(key, before, after, delta, &mut noted.form);
         }
     }
 
@@ -55,17 +57,16 @@ impl Deltas {
 }
 
 impl Index {
-    fn note(&self, key: &[u8], before: &[Record], after: &[Record], delta: &mut Delta) {
+    fn note(&self, key: &[u8], before: &[Record], after: &[Record], delta: &mut Delta, form: &mut Vec<u8>) {
         match (before, after) {
             ([], []) => {}
             ([b], [a]) if self.same_value(b, a) => {}
             ([] | [_], [] | [_]) => {
-                let mut form = Vec::with_capacity(24);
                 let mut one = |rows: &[Record]| {
                     let record = rows.first()?;
                     form.clear();
-                    self.write_value(record, &mut form);
-                    Some(entry(&form, key))
+                    self.write_value(record, form);
+                    Some(entry(form, key))
                 };
                 let (old, new) = (one(before), one(after));
                 if old != new {

@@ -30,11 +30,14 @@ impl Store {
         max: usize,
         mut f: impl FnMut(&KeyBytes, &[Record]),
     ) -> Option<KeyBytes> {
-        let Store::Ordered(tree) = self else { return None };
         if range.is_empty() {
             return None;
         }
-        let tree = tree.inner.read();
+        let tree = match self {
+            Store::Ordered(tree) => tree.inner.read(),
+            Store::Disc(disc) => return disc.scan_range((begin(range, after), end(range)), max, f),
+            Store::Hash(_) => return None,
+        };
         let mut keys = tree.range::<[u8], _>((begin(range, after), end(range))).take(max);
         let (mut last, mut visited) = (None, 0);
         loop {
@@ -54,6 +57,7 @@ impl Store {
             Store::Ordered(tree) if !range.is_empty() => {
                 tree.inner.read().range::<[u8], _>((begin(range, None), end(range))).take(max).count()
             }
+            Store::Disc(disc) if !range.is_empty() => disc.count_range(range, max),
             _ => 0,
         }
     }
