@@ -207,7 +207,7 @@ defmodule Remnesia.ClusterTest do
     for peer <- [a, b], do: :ok = Peers.call(peer, Remnesia, :start, [])
     :ok = Peers.call(a, Remnesia.Table, :create, [Example.Movie])
     assert {:error, {:not_available, text}} = Peers.call(a, Remnesia, :add_nodes, [node_b])
-    assert text =~ "Remnesia.Cluster.convert/1"
+    assert text =~ "with tables of its own"
     assert on(a, do: Remnesia.Engine.Choice.cluster?()) == false
     :ok = Peers.call(a, Remnesia.Table, :delete, [Example.Movie])
 

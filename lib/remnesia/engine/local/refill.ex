@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Refill do
   # happened, and a VM that dies leaves the old tables or the new ones.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Signal, Storage, Wait}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Signal, Wait}
   alias Remnesia.{Events, Native}
 
   @typedoc "What becomes of a table: emptied and filled, made anew by a definition and filled, added to, deleted."

@@ -34,11 +34,16 @@ pub struct Images {
 }
 
 /// All that keep images of a table.
-#[derive(Default)]
 pub struct All {
     /// What writers look at.
     any: AtomicBool,
     list: RwLock<Vec<Arc<Images>>>,
+}
+
+impl Default for All {
+    fn default() -> Self {
+        All { any: AtomicBool::new(false), list: RwLock::default() }
+    }
 }
 
 impl All {
