@@ -233,6 +233,29 @@ defmodule Remnesia.ClusterTest do
     Enum.each([a, b], &Peers.stop/1)
   end
 
+  test "backups: Mnesia's own by the door, ours are for one node", context do
+    [one] = Peers.start(Enum.take(context.names, 1), context.options)
+    {_, node} = one
+    on(one, do: Application.put_env(:remnesia, :engine, :cluster))
+    :ok = Peers.mnesia(one, :create_schema, [[node], [backend_types: Remnesia.Backend.types()]])
+    :ok = Peers.call(one, Remnesia, :start, [])
+    {:atomic, :ok} = Peers.call(one, :remnesia, :create_table, [:kept, [disc_copies: [node]]])
+    :ok = Peers.call(one, :remnesia, :dirty_write, [{:kept, 1, :then}])
+    file = ~c"/tmp/remnesia-cluster-#{System.pid()}.bup"
+    on_exit(fn -> File.rm(file) end)
+    assert Peers.call(one, :remnesia, :backup, [file]) == :ok
+    :ok = Peers.call(one, :remnesia, :dirty_write, [{:kept, 1, :now}])
+    assert Peers.call(one, :remnesia, :restore, [file, []]) == {:atomic, [:kept]}
+    assert Peers.call(one, :remnesia, :dirty_read, [:kept, 1]) == [{:kept, 1, :then}]
+
+    for {function, arguments} <- [backup: ["/tmp/x"], dump: ["/tmp/x"]] do
+      assert {:error, {:not_available, text}} = Peers.call(one, Remnesia, function, arguments)
+      assert text =~ "several nodes"
+    end
+
+    Peers.stop(one)
+  end
+
   test "random programs of the Mnesia door answer as stock Mnesia", context do
     [ours, stock] = Peers.start(Enum.take(context.names, 2), context.options)
     {_, node} = ours

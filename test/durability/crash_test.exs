@@ -234,6 +234,8 @@ defmodule Remnesia.CrashTest do
     # It was in memory, or it is whole.
     case {Engine.table_info(:fixed, :storage_type), Engine.table_info(:fixed, :size)} do
       {:ram_copies, 0} ->
+        # The next VM is to find it.
+        {:atomic, :ok} = Engine.change_table_copy_type(:fixed, node(), :disc_copies)
         fix()
 
       {_on_disc, 2_000} ->

@@ -6,15 +6,20 @@ defmodule Remnesia.Mnesia.Backup do
   A backup goes to a file, or to whatever a backup module of the program's makes of it: a module with the functions of the behaviour
   `:mnesia_backup` (`open_write/1`, `write/2`, `commit_write/1`, `abort_write/1`, `open_read/1`, `read/1`, `close_read/1`).
 
-  Tables are backed up as they are at one moment, while others write; those in RAM too.
+  Tables are backed up as they are at one moment, while others write; those in RAM too. On several nodes all of this is Mnesia's own.
   """
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Local.Checkpoints
   alias Remnesia.Transfer.{Backup, Fallback, Restore, Traverse}
 
   @type opaque :: term
   @type table :: atom
+
+  # In a cluster Mnesia's function is the answer.
+  defp served(function, arguments, fun),
+    do: if(Choice.cluster?(), do: apply(:mnesia, function, arguments), else: fun.())
 
   # --- checkpoints ---
 
@@ -32,7 +37,10 @@ defmodule Remnesia.Mnesia.Backup do
       {[:noon], :ok}
   """
   @spec activate_checkpoint(list) :: {:ok, term, [node]} | {:error, term}
-  def activate_checkpoint(arguments) do
+  def activate_checkpoint(arguments),
+    do: served(:activate_checkpoint, [arguments], fn -> activate(arguments) end)
+
+  defp activate(arguments) do
     with {:ok, checkpoint} <- checkpoint(arguments),
          {:ok, tables} <- tables(checkpoint),
          do: activate(checkpoint.name, tables)
@@ -125,7 +133,8 @@ defmodule Remnesia.Mnesia.Backup do
       {:error, {:no_exists, :none}}
   """
   @spec deactivate_checkpoint(term) :: :ok | {:error, term}
-  def deactivate_checkpoint(name), do: Checkpoints.deactivate(name)
+  def deactivate_checkpoint(name),
+    do: served(:deactivate_checkpoint, [name], fn -> Checkpoints.deactivate(name) end)
 
   # --- writing ---
 
@@ -138,7 +147,17 @@ defmodule Remnesia.Mnesia.Backup do
       iex> {:error, _reason} = :remnesia.backup(~c"/nowhere/at/all")
   """
   @spec backup(opaque, module | list) :: :ok | {:error, term}
-  def backup(opaque, module_or_arguments \\ []) do
+  def backup(opaque, module_or_arguments \\ []),
+    do:
+      served(:backup, [opaque | given(module_or_arguments)], fn ->
+        all(opaque, module_or_arguments)
+      end)
+
+  # Mnesia has a function without arguments for those of the configuration.
+  defp given([]), do: []
+  defp given(arguments), do: [arguments]
+
+  defp all(opaque, module_or_arguments) do
     running!()
 
     with {:ok, module, :all} <- backup_arguments(module_or_arguments) do
@@ -163,7 +182,13 @@ defmodule Remnesia.Mnesia.Backup do
 
   @doc "Backs up the tables of a checkpoint."
   @spec backup_checkpoint(term, opaque, module | list) :: :ok | {:error, term}
-  def backup_checkpoint(name, opaque, module_or_arguments \\ []) do
+  def backup_checkpoint(name, opaque, module_or_arguments \\ []),
+    do:
+      served(:backup_checkpoint, [name, opaque | given(module_or_arguments)], fn ->
+        of_checkpoint(name, opaque, module_or_arguments)
+      end)
+
+  defp of_checkpoint(name, opaque, module_or_arguments) do
     with {:ok, module, tables} <- backup_arguments(module_or_arguments),
          do: Backup.run_checkpoint(name, tables, module, opaque)
   end
@@ -207,7 +232,10 @@ defmodule Remnesia.Mnesia.Backup do
       {:aborted, {:badarg, {:bad_default_op, :forget}}}
   """
   @spec restore(opaque, list) :: {:atomic, [table]} | {:aborted, term}
-  def restore(opaque, arguments) when is_list(arguments) do
+  def restore(opaque, arguments),
+    do: served(:restore, [opaque, arguments], fn -> put_back(opaque, arguments) end)
+
+  defp put_back(opaque, arguments) when is_list(arguments) do
     initial = {default_module(), [], :clear_tables}
 
     arguments
@@ -223,7 +251,7 @@ defmodule Remnesia.Mnesia.Backup do
     end
   end
 
-  def restore(_opaque, arguments), do: {:aborted, {:badarg, arguments}}
+  defp put_back(_opaque, arguments), do: {:aborted, {:badarg, arguments}}
 
   @operations [:clear_tables, :recreate_tables, :keep_tables, :skip_tables]
 
@@ -285,8 +313,10 @@ defmodule Remnesia.Mnesia.Backup do
   """
   @spec install_fallback(opaque, module | list) :: :ok | {:error, term}
   def install_fallback(opaque, module_or_arguments \\ []) do
-    with {:ok, options} <- fallback_arguments(module_or_arguments),
-         do: Fallback.install(opaque, options)
+    served(:install_fallback, [opaque | given(module_or_arguments)], fn ->
+      with {:ok, options} <- fallback_arguments(module_or_arguments),
+           do: Fallback.install(opaque, options)
+    end)
   end
 
   @doc """
@@ -297,7 +327,9 @@ defmodule Remnesia.Mnesia.Backup do
   """
   @spec uninstall_fallback(list) :: :ok | {:error, term}
   def uninstall_fallback(arguments \\ [scope: :global]) do
-    with {:ok, options} <- fallback_arguments(arguments), do: Fallback.uninstall(options)
+    served(:uninstall_fallback, [arguments], fn ->
+      with {:ok, options} <- fallback_arguments(arguments), do: Fallback.uninstall(options)
+    end)
   end
 
   defp fallback_arguments(module) when is_atom(module) and module != [],

@@ -3,6 +3,7 @@ defmodule Remnesia.Transfer.Own do
 
   # Remnesia's own backup of all tables or some, and back: everything of their definitions, all of their records.
 
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Local.{Checkpoints, Disc, Refill, Schema, Signal}
   alias Remnesia.Transfer.{BackupFile, Restore}
 
@@ -35,10 +36,15 @@ defmodule Remnesia.Transfer.Own do
     end
   end
 
-  defp running(fun) do
-    if Remnesia.Engine.system_info(:is_running) == :yes,
-      do: fun.(),
-      else: {:error, {:node_not_running, node()}}
+  @no_cluster "on several nodes the backups of the Mnesia door are Mnesia's: :remnesia.backup/1, restore/2"
+
+  @doc "Calls the function while the database of this node alone runs."
+  def running(fun) do
+    cond do
+      Remnesia.Engine.system_info(:is_running) != :yes -> {:error, {:node_not_running, node()}}
+      Choice.cluster?() -> {:error, {:not_available, @no_cluster}}
+      true -> fun.()
+    end
   end
 
   defp all, do: Enum.sort(Remnesia.Engine.system_info(:tables) -- [:schema])
@@ -123,7 +129,9 @@ defmodule Remnesia.Transfer.Own do
   def restore(path, options) do
     with {:ok, found} <- verify(path, options),
          {:ok, tables} <- wanted(found, Keyword.get(options, :tables, :all)) do
-      fill(path, tables, progress(options))
+      if Choice.cluster?(),
+        do: {:error, {:not_available, @no_cluster}},
+        else: fill(path, tables, progress(options))
     end
   end
 

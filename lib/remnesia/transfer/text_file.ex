@@ -3,10 +3,12 @@ defmodule Remnesia.Transfer.TextFile do
 
   # Tables as text, in the form of Mnesia's `dump_to_textfile`, with all of their definitions: Mnesia reads it too.
 
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Local.{Checkpoints, Definitions, Refill, Schema, Signal}
   alias Remnesia.Transfer.{Own, Restore, SafeText}
 
   @atoms 500_000
+  @no_cluster "on several nodes text is loaded by :remnesia.load_textfile/1"
 
   # What is said of a table, if it is not what it would be anyway.
   @defaults [
@@ -117,6 +119,7 @@ defmodule Remnesia.Transfer.TextFile do
     budget = Keyword.get(options, :max_atoms, Application.get_env(:remnesia, :max_atoms, @atoms))
 
     with {:ok, tables} <- tables(path, budget),
+         :ok <- if(Choice.cluster?(), do: {:error, {:not_available, @no_cluster}}, else: :ok),
          {:atomic, counts} <- Schema.change(&fill(&1, path, budget, tables)) do
       {:ok, counts |> Map.to_list() |> Enum.sort()}
     else

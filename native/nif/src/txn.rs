@@ -33,6 +33,7 @@ nif!(
         if txn.may_wait() && !call.dirty {
             return Err(Fail::Disc);
         }
+        journal::forget_position();
         let watched = txn.is_watched() || (DB.is_watched() && txn.has_changes());
         let commit = if watched && txn.depth() == 1 { txn.prepare_watched(&DB) } else { txn.commit(&DB) };
         txn.position = journal::position();

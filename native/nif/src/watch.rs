@@ -30,6 +30,7 @@ nif!(
     |call, [handle]| with_txn(call, *handle, |txn| {
         call.heavy(txn.weight() > FEW)?;
         let changes = txn.has_changes();
+        journal::forget_position();
         let published = txn.publish(&DB);
         txn.position = journal::position();
         published?;

@@ -40,10 +40,10 @@ defmodule Remnesia.Engine.Local.Definitions do
     put({:attributes, cstruct.name}, cstruct.attributes)
   end
 
-  @doc "A table was deleted."
+  @doc "A table was deleted. Master nodes belong to its name, as in Mnesia: a table of the same name has them again."
   @spec forget(atom) :: :ok
   def forget(table) do
-    for key <- [:attributes, :frag_hash, :master_nodes, :dumped, :load_reason],
+    for key <- [:attributes, :frag_hash, :dumped, :load_reason],
         do: delete({key, table})
 
     :ok

@@ -47,6 +47,12 @@ pub fn position() -> Option<u64> {
     POSITION.take()
 }
 
+/// What was left of an operation that nobody asked about must not be taken for the next one's.
+#[inline]
+pub fn forget_position() {
+    POSITION.set(None);
+}
+
 /// The table as the log knows it, if its rows are on disc.
 pub fn log_table(table: &Table) -> Option<LogTable> {
     table.logged().map(|number| LogTable { number, ordered: table.is_ordered() })

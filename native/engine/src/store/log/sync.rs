@@ -24,8 +24,9 @@ pub(super) struct Waiting {
 }
 
 impl Log {
-    /// Asks to be told when everything below `position` is on disc.
+    /// Asks to be told when everything below `position` is on disc. Beyond the tail nothing was committed, so nobody waits for that.
     pub fn wait_durable(&self, position: u64, waker: Waker) -> Wait {
+        let position = position.min(self.tail());
         if self.synced() >= position {
             return Wait::Done(waker);
         }
