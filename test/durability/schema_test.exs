@@ -274,6 +274,36 @@ defmodule Remnesia.DurableSchemaTest do
     assert Remnesia.sync() == :ok
   end
 
+  test "the first commit of a new database waits for no place of the last one" do
+    :ok = Remnesia.start()
+    :ok = Schema.setup(tables: [Post])
+    text = String.duplicate("x", 1_000)
+
+    # On every scheduler: what a write leaves there is found by whoever runs there next.
+    1..64
+    |> Task.async_stream(fn n ->
+      for i <- 1..50, do: Engine.dirty_write(Post, {Post, {n, i}, text, nil})
+    end)
+    |> Stream.run()
+
+    :ok = Remnesia.stop()
+    :ok = Schema.delete([node()])
+    Application.put_env(:remnesia, :durability, :sync)
+    :ok = Remnesia.start()
+    :ok = Schema.setup(tables: [Post])
+    assert {:atomic, :ok} = Engine.create_table(:ram, [])
+
+    for i <- 1..50,
+        do:
+          assert(
+            {:atomic, :ok} =
+              Engine.transaction(fn -> Engine.write(:ram, {:ram, i, i}, :write) end)
+          )
+
+    write(%Post{id: 1})
+    assert %{synced: same, tail: same} = Engine.disc_metrics()
+  end
+
   describe "a directory that cannot be used" do
     defp refused do
       assert {:error, {reason, {Remnesia.Application, :start, _}}} = Remnesia.start()

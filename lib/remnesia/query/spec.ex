@@ -82,6 +82,13 @@ defmodule Remnesia.Query.Spec do
        {:andalso, {:>=, operand, first}, {:"=<", operand, last}}}
 
   def member(operand, collection) do
+    if Enumerable.impl_for(collection) == nil,
+      do:
+        raise(
+          ArgumentError,
+          "expected members in a list, a range or another collection, got: #{inspect(collection)}"
+        )
+
     case Enum.map(collection, &{:"=:=", operand, {:const, &1}}) do
       [] -> false
       [one] -> one

@@ -189,6 +189,16 @@ fn watched(dir: &FaultyDir, base: &Arc<MemBase>, log_bytes: u64) -> (Store, Tabl
     (store, table, watch)
 }
 
+/// A place that the log has not come to, of another database perhaps: nothing was committed there, so nobody waits for it.
+#[test]
+fn beyond_the_tail() {
+    let (dir, base) = (FaultyDir::default(), Arc::new(MemBase::default()));
+    let (store, table, _watch) = watched(&dir, &base, 1 << 20);
+    put(&store, table, 1, 1).expect("commits");
+    assert_eq!(wait(&store, store.tail() + 1_000), Ok(()));
+    assert_eq!(store.synced(), store.tail(), "what there is was waited for");
+}
+
 /// A disc that takes nothing: waiters are told, commits are refused, and all is well when it does again.
 #[test]
 fn read_only_and_back() {

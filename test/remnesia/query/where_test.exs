@@ -263,6 +263,8 @@ defmodule Remnesia.Query.WhereTest do
       where(Movie, String.starts_with?(title, ^prefix))
     end
 
-    assert_raise Protocol.UndefinedError, fn -> where(Movie, id in ^prefix) end
+    assert_raise ArgumentError, ~r/expected members in a list/, fn ->
+      where(Movie, id in ^prefix)
+    end
   end
 end
