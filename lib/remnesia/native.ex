@@ -159,7 +159,7 @@ defmodule Remnesia.Native do
   def shadow_create(_txn, _name, _type, _arity, _record_name, _index, _number, _rows), do: stub()
   def shadow_write(_name, _record), do: stub()
   def shadow_delete(_name, _key), do: stub()
-  def shadow_swap(_txn, _name, _props), do: stub()
+  def shadow_swap(_txn, _swaps, _changes), do: stub()
   def shadow_drop(_name), do: stub()
 
   # For tests: locks in the whole database, and what the term border makes of a term.

@@ -129,6 +129,7 @@ defmodule Remnesia.Durability.BackupTest do
     end
 
     restart()
+
     for {now, before} <- Enum.zip(Enum.take(contents(), 3), before),
         do: assert({now -- before, before -- now} == {[], []})
   end

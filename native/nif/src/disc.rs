@@ -235,33 +235,33 @@ nif!(
     |call, [ordered]| Ok(call.int(i64::from(store()?.new_table(*ordered == atoms::true_()).number)))
 );
 
-nif!(
-    /// What changes beside rows, in one commit; answers its position. Changes: `{:define, number, ordered, binary}`, `{:drop, number}`,
-    /// `{:clear, number}`.
-    disc_change,
-    |call, [changes]| {
-        let store = store()?;
-        let changes = list(call, *changes).into_iter().map(|change| elements(call, change)).collect::<Result<Vec<_>, _>>()?;
-        let definition = |change: &&[RawTerm]| change.last().and_then(|last| bytes(call, *last).ok()).map_or(0, <[u8]>::len);
-        let weight = changes.iter().map(|change| 64 + definition(change) as u64).sum();
-        let refused = |error| Fail::Stop(journal::refuse(error));
-        let Some(mut commit) = store.begin(weight).map_err(refused)? else { return Err(Stop::Room(weight).into()) };
-        for change in changes {
-            match *change {
-                [what, number, ordered, definition] if what == call.atom("define") => {
-                    commit.define(table(call, number, ordered)?, bytes(call, definition)?).map_err(refused)?
-                }
-                [what, number] if what == call.atom("drop") => commit.drop_table(table(call, number, atoms::nil())?),
-                [what, number] if what == call.atom("clear") => commit.clear(table(call, number, atoms::nil())?),
-                _ => return Err(Fail::BadArg),
+/// Commits what changes beside rows, all at once; answers its position.
+pub fn change(call: &Call, changes: RawTerm) -> Result<i64, Fail> {
+    let store = store()?;
+    let changes = list(call, changes).into_iter().map(|change| elements(call, change)).collect::<Result<Vec<_>, _>>()?;
+    let definition = |change: &&[RawTerm]| change.last().and_then(|last| bytes(call, *last).ok()).map_or(0, <[u8]>::len);
+    let weight = changes.iter().map(|change| 64 + definition(change) as u64).sum();
+    let refused = |error| Fail::Stop(journal::refuse(error));
+    let Some(mut commit) = store.begin(weight).map_err(refused)? else { return Err(Stop::Room(weight).into()) };
+    for change in changes {
+        match *change {
+            [what, number, ordered, definition] if what == call.atom("define") => {
+                commit.define(table(call, number, ordered)?, bytes(call, definition)?).map_err(refused)?
             }
-        }
-        let committed = commit.commit();
-        match committed.not_durable {
-            None => Ok(call.int(committed.position as i64)),
-            Some(what) => Err(refused(what)),
+            [what, number] if what == call.atom("drop") => commit.drop_table(table(call, number, atoms::nil())?),
+            [what, number] if what == call.atom("clear") => commit.clear(table(call, number, atoms::nil())?),
+            _ => return Err(Fail::BadArg),
         }
     }
+    // If it is not in a file now it is queued: who waits for the position is told.
+    Ok(commit.commit().position as i64)
+}
+
+nif!(
+    /// What changes beside rows, in one commit; answers its position, which has to be waited for. Changes:
+    /// `{:define, number, ordered, binary}`, `{:drop, number}`, `{:clear, number}`.
+    disc_change,
+    |call, [changes]| Ok(call.int(change(call, *changes)?))
 );
 
 nif!(

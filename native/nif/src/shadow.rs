@@ -3,8 +3,9 @@
 //! The transaction that does it holds the old table exclusively; writers outside transactions wait while it is frozen.
 
 use crate::access::record;
-use crate::border::{name, with_scratch, Answer, Call, DB};
-use crate::disc::disc_place;
+use crate::arguments::{elements, list};
+use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
+use crate::disc::{change, disc_place};
 use crate::index::dirty_refusal;
 use crate::schema::{definition, put_props};
 use crate::session::with_txn;
@@ -60,18 +61,32 @@ nif!(
 );
 
 nif!(
-    /// Puts the successor, with these properties, in the place of the table.
+    /// Puts successors, `{table, properties}` each, in the place of their tables, and changes definitions on disc: in one call, so that whoever
+    /// is killed has done both or nothing. Answers the position to be waited for, or `:ok` without changes.
     shadow_swap,
-    |call, [ctx, table, props]| {
-        let name = with_scratch(|scratch| name(call, scratch, *table))?;
+    |call, [ctx, swaps, changes]| {
+        let swaps = list(call, *swaps).into_iter().map(|swap| match *elements(call, swap)? {
+            [table, props] => Ok((with_scratch(|scratch| name(call, scratch, table))?, props)),
+            _ => Err(Fail::BadArg),
+        });
+        let swaps = swaps.collect::<Result<Vec<_>, Fail>>()?;
         with_txn(call, *ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
-            txn.lock_table(table, LockKind::Write)?;
-            if !DB.swap_in(txn.open(table)) {
-                return Err(Stop::NoTable.into());
+            let mut tables = Vec::new();
+            for (name, props) in &swaps {
+                let table = txn.table(&DB, name)?;
+                txn.lock_table(table, LockKind::Write)?;
+                DB.shadow(name).ok_or(Stop::NoTable)?;
+                tables.push((txn.open(table).clone(), name, *props));
             }
-            with_scratch(|scratch| put_props(call, &mut scratch.encoder, &name, *props))?;
-            ok(())
+            let position = match list(call, *changes).is_empty() {
+                true => None,
+                false => Some(change(call, *changes)?),
+            };
+            for (open, name, props) in tables {
+                DB.swap_in(&open);
+                with_scratch(|scratch| put_props(call, &mut scratch.encoder, name, props))?;
+            }
+            Ok(position.map_or(atoms::ok(), |position| call.int(position)))
         })
     }
 );

@@ -94,13 +94,16 @@ defmodule Remnesia.Mnesia.DifferencesTest do
               {~c"Bad transform function", :door_o, :ignore, node(),
                {~c"Bad arity", {:door_o, 1, 1}, {:door_o, 1, 1}}}}
 
-    renamed = fn m ->
+    renamed = fn m, fun ->
+      m.transform_table(:door_d, &put_elem(&1, 0, :door_d), [:k, :v], :door_d)
+      m.clear_table(:door_d)
       m.dirty_write({:door_d, 1, 1})
-      {:atomic, :ok} = m.transform_table(:door_d, :ignore, [:k, :v], :other)
+      {:atomic, :ok} = m.transform_table(:door_d, fun, [:k, :v], :other)
       m.dirty_read(:door_d, 1)
     end
 
-    assert both(renamed) == {[{:door_d, 1, 1}], [{:other, 1, 1}]}
+    for fun <- [:ignore, &Function.identity/1],
+        do: assert(both(&renamed.(&1, fun)) == {[{:door_d, 1, 1}], [{:other, 1, 1}]})
 
     # The new number is no difference where nothing is there.
     :remnesia.clear_table(:door_o)

@@ -9,7 +9,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
 
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Activity, Definitions, Dirty, Disc, FragmentChange, Fragments}
-  alias Remnesia.Engine.Local.{Schema, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Rebuild, Schema, Signal, Wait, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -23,13 +23,19 @@ defmodule Remnesia.Engine.Local.FragmentMove do
     try do
       steps = Enum.map(steps, &shadows(txn, &1))
       messages = Enum.flat_map(steps, &copy(&1, txn))
-      defined(steps)
-      Enum.each(steps, &finish(txn, &1))
-      Events.deliver(messages)
+      befores = for step <- steps, do: elem(Definitions.fetch(step.base.name), 1)
+
+      {Rebuild.swap(txn, Enum.flat_map(steps, &swaps/1), changes_of(steps)), steps, befores,
+       messages}
     catch
       kind, reason ->
         for step <- steps, do: undo(txn, step)
         :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      {position, steps, befores, messages} ->
+        for {step, before} <- Enum.zip(steps, befores), do: finish(txn, step, before)
+        Events.deliver(messages)
+        Rebuild.durable!(position)
     after
       for step <- steps, {_n, name} <- step.locked, do: Native.shadow_drop(name)
     end
@@ -59,7 +65,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
 
     arguments =
       [txn | shape] ++
-        [Cstruct.indexes(cstruct), number, number != nil and Disc.rows?(cstruct)]
+        [Cstruct.indexes(cstruct), number, number != nil and Disc.rows(cstruct)]
 
     :ok = Signal.settle(apply(Native, :shadow_create, arguments), :shadow_create, arguments)
     {name, cstruct, number}
@@ -149,12 +155,10 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   # --- definitions ---
 
   # On disc all at once. A fragment that goes is deleted afterwards: alone it is nobody's.
-  defp defined(steps) do
-    case Enum.flat_map(steps, &changes/1) do
-      [] -> :ok
-      changes -> Disc.change!(changes)
-    end
-  end
+  defp changes_of(steps), do: Enum.flat_map(steps, &changes/1)
+
+  defp swaps(step),
+    do: for({name, cstruct, _number} <- step.shadows, name != step.last, do: {name, cstruct})
 
   defp changes(step) do
     new = if step.number, do: [Disc.definition(step.number, step.new)], else: []
@@ -176,16 +180,9 @@ defmodule Remnesia.Engine.Local.FragmentMove do
     Enum.concat(old) ++ new ++ base
   end
 
-  defp finish(txn, %{base: base} = step) do
-    {:ok, before} = Definitions.fetch(base.name)
+  defp finish(txn, %{base: base} = step, before) do
     # Known before the locks are free: who waited for one begins again.
     Definitions.keep(base)
-
-    for {name, cstruct, _number} <- step.shadows, name != step.last do
-      arguments = [txn, name, cstruct]
-      :ok = Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
-    end
-
     if step.new, do: Schema.tell(:write, step.new, [])
     FragmentChange.told(base, before)
     if step.new, do: Schema.tell(:write, step.new, [step.new])

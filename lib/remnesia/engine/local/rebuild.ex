@@ -31,21 +31,41 @@ defmodule Remnesia.Engine.Local.Rebuild do
       changes = table |> first_chunk() |> copy(cstruct, fun, if(told?, do: [], else: nil))
       messages = messages(changes, cstruct, Activity.id(txn))
 
-      with {old, _rows} <- Native.table_disc(table),
-           do: Disc.change!([{:drop, old}, Disc.definition(number, cstruct)])
+      defined =
+        with {old, _rows} <- Native.table_disc(table),
+             do: [{:drop, old}, Disc.definition(number, cstruct)],
+             else: (nil -> [])
 
-      swap = [txn, table, cstruct]
-      :ok = Signal.settle(apply(Native, :shadow_swap, swap), :shadow_swap, swap)
-      Events.deliver(messages)
+      {swap(txn, [{table, cstruct}], defined), messages}
     catch
       kind, reason ->
         if number, do: Disc.change!([{:drop, number}])
         :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      {position, messages} ->
+        Events.deliver(messages)
+        durable!(position)
     after
       Native.shadow_drop(table)
     end
+  end
 
-    :ok
+  @doc """
+  Puts successors in the place of their tables, and their definitions on disc, in one step, which nobody who kills the process comes between. After it
+  everything is done; the position is to be waited for by `durable!/1`.
+  """
+  @spec swap(reference, [{atom, Cstruct.t()}], [tuple]) :: non_neg_integer | :ok | no_return
+  def swap(txn, swaps, changes) do
+    arguments = [txn, swaps, changes]
+    Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
+  end
+
+  @doc "Waits until a change is on disc."
+  @spec durable!(non_neg_integer | :ok) :: :ok | no_return
+  def durable!(:ok), do: :ok
+
+  def durable!(position) do
+    with {:"$error", reason} <- Wait.durable(position), do: Signal.abort(reason)
   end
 
   defp first_chunk(table), do: Native.select(nil, table, @everything, :read, @chunk)

@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Refill do
   # happened, and a VM that dies leaves the old tables or the new ones.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Signal, Wait}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Wait}
   alias Remnesia.{Events, Native}
 
   @typedoc "What becomes of a table: emptied and filled, made anew by a definition and filled, added to, deleted."
@@ -22,12 +22,15 @@ defmodule Remnesia.Engine.Local.Refill do
   @spec run(reference, [step], (([tuple] -> :ok) -> result)) :: result | no_return
         when result: term
   def run(txn, steps, fill) do
-    begin(steps, txn, [], fn tables ->
-      by_name = Map.new(tables, &{&1.name, &1})
-      result = fill.(fn items -> Enum.each(items, &item(&1, by_name)) end)
-      finish(txn, tables)
-      result
-    end)
+    {position, result} =
+      begin(steps, txn, [], fn tables ->
+        by_name = Map.new(tables, &{&1.name, &1})
+        result = fill.(fn items -> Enum.each(items, &item(&1, by_name)) end)
+        {finish(txn, tables), result}
+      end)
+
+    Rebuild.durable!(position)
+    result
   end
 
   # --- beginning ---
@@ -115,7 +118,7 @@ defmodule Remnesia.Engine.Local.Refill do
 
   # Empty, and gone with the next start unless it is finished.
   defp create(cstruct) do
-    shape = shape(cstruct) ++ [cstruct, Disc.begin(cstruct), Disc.rows?(cstruct)]
+    shape = shape(cstruct) ++ [cstruct, Disc.begin(cstruct), Disc.rows(cstruct)]
 
     case apply(Native, :table_create, shape) do
       :ok -> :ok
@@ -125,7 +128,7 @@ defmodule Remnesia.Engine.Local.Refill do
 
   defp shadow(cstruct, before, txn, new?) do
     number = Disc.begin(cstruct)
-    arguments = [txn | shape(cstruct)] ++ [number, Disc.rows?(cstruct)]
+    arguments = [txn | shape(cstruct)] ++ [number, Disc.rows(cstruct)]
     :ok = Signal.settle(apply(Native, :shadow_create, arguments), :shadow_create, arguments)
     table(cstruct, :shadow, %{number: number, before: before, new?: new?})
   end
@@ -190,12 +193,10 @@ defmodule Remnesia.Engine.Local.Refill do
     # What was brought to disc of a table in RAM was of the old one.
     for %{name: name} <- shadows, do: Definitions.put({:dumped, name}, false)
 
-    case Enum.flat_map(shadows, &definitions/1) do
-      [] -> :ok
-      changes -> Disc.change!(changes)
-    end
-
+    swaps = for %{name: name, cstruct: cstruct} <- shadows, do: {name, cstruct}
+    position = Rebuild.swap(txn, swaps, Enum.flat_map(shadows, &definitions/1))
     Enum.each(tables, &finish_one(&1, txn))
+    position
   end
 
   defp definitions(%{number: nil}), do: []
@@ -215,9 +216,7 @@ defmodule Remnesia.Engine.Local.Refill do
     Events.forget(name)
   end
 
-  defp finish_one(%{how: :shadow, name: name, cstruct: cstruct} = table, txn) do
-    arguments = [txn, name, cstruct]
-    :ok = Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
+  defp finish_one(%{how: :shadow, name: name, cstruct: cstruct} = table, _txn) do
     Definitions.remember(cstruct)
     Native.table_access(name, cstruct.access_mode)
     Events.refresh(name)

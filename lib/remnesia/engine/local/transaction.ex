@@ -185,6 +185,10 @@ defmodule Remnesia.Engine.Local.Transaction do
           done -> done
         end
 
+      # Another table has taken the place of the one that it waited for.
+      :"$restart" ->
+        again(txn)
+
       {:"$error", _reason} = error ->
         error
     end
