@@ -56,8 +56,17 @@ defmodule Remnesia.SchedulerTest do
 
     # What held others up for too long, and functions of ours that were seen doing it.
     for {name, _p50, _p99, max} <- delays,
-        ours = Enum.filter(held[name], &(&1 =~ "Remnesia.Native.")),
+        ours = Enum.filter(held[name], &ours?/1),
         max >= @loose or ours != [],
         do: {name, max, ours}
+  end
+
+  # Where a process was when it gave way does not say what took the time: a collection of the heap of the test itself, which holds 100,000 records,
+  # takes some milliseconds too.
+  @collected 15
+
+  defp ours?(held) do
+    [_, most] = Regex.run(~r/<=(\d+)ms/, held)
+    held =~ "Remnesia.Native." and String.to_integer(most) > @collected
   end
 end

@@ -24,9 +24,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
       steps = Enum.map(steps, &shadows(txn, &1))
       messages = Enum.flat_map(steps, &copy(&1, txn))
       befores = for step <- steps, do: elem(Definitions.fetch(step.base.name), 1)
-
-      {Rebuild.swap(txn, Enum.flat_map(steps, &swaps/1), changes_of(steps)), steps, befores,
-       messages}
+      {swap(txn, steps, befores), steps, befores, messages}
     catch
       kind, reason ->
         for step <- steps, do: undo(txn, step)
@@ -157,6 +155,19 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   # On disc all at once. A fragment that goes is deleted afterwards: alone it is nobody's.
   defp changes_of(steps), do: Enum.flat_map(steps, &changes/1)
 
+  # The new state is known before the tables are there: who waited for one begins again, and looks at the state first.
+  defp swap(txn, steps, befores) do
+    for step <- steps, do: Definitions.keep(step.base)
+
+    try do
+      Rebuild.swap(txn, Enum.flat_map(steps, &swaps/1), changes_of(steps))
+    catch
+      kind, reason ->
+        befores |> Enum.reverse() |> Enum.each(&Definitions.keep/1)
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    end
+  end
+
   defp swaps(step),
     do: for({name, cstruct, _number} <- step.shadows, name != step.last, do: {name, cstruct})
 
@@ -181,8 +192,6 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   end
 
   defp finish(txn, %{base: base} = step, before) do
-    # Known before the locks are free: who waited for one begins again.
-    Definitions.keep(base)
     if step.new, do: Schema.tell(:write, step.new, [])
     FragmentChange.told(base, before)
     if step.new, do: Schema.tell(:write, step.new, [step.new])
