@@ -19,7 +19,7 @@ defmodule TermTest do
   # A table without the properties that the Elixir side gives: only its rows are looked at.
   defp table(type \\ :set) do
     table = :"term_test_#{System.unique_integer([:positive])}"
-    :ok = Native.table_create(table, type, 3, table, [], [], nil, false)
+    :ok = Native.table_create(table, {type, 3, table, []}, [], nil, false)
 
     on_exit(fn ->
       txn = Native.txn_new()
@@ -299,7 +299,7 @@ defmodule TermTest do
 
   test "tables named by living terms" do
     for name <- [{:index, make_ref()}, {self(), :checkpoint}, {fn -> self() end, hd(Port.list())}] do
-      assert Native.table_create(name, :set, 3, :t, [], [], nil, false) == :ok
+      assert Native.table_create(name, {:set, 3, :t, []}, [], nil, false) == :ok
       assert name in Native.tables()
       assert Native.write(nil, name, {:t, 1, 2}, :write) == :ok
       assert Native.read(nil, name, 1, :read) == [{:t, 1, 2}]
@@ -317,14 +317,14 @@ defmodule TermTest do
     script = """
     alias Remnesia.Native
     {:ok, _} = Application.ensure_all_started(:remnesia)
-    :ok = Native.table_create(:t, :set, 3, :t, [], [], nil, false)
+    :ok = Native.table_create(:t, {:set, 3, :t, []}, [], nil, false)
     ref = make_ref()
     port = hd(Port.list())
     terms = [self(), ref, port, {self(), [ref]}, fn -> {ref, self()} end]
     for {t, i} <- Enum.with_index(terms), do: :ok = Native.write(nil, :t, {:t, i, t}, :write)
     for {t, i} <- Enum.with_index(terms), do: :ok = Native.write(nil, :t, {:t, {:key, t}, i}, :write)
     # Keys of ordered tables and indexes hold the order of pids and references, in which the name of the node has a part.
-    :ok = Native.table_create(:o, :ordered_set, 3, :o, [3], [], nil, false)
+    :ok = Native.table_create(:o, {:ordered_set, 3, :o, [3]}, [], nil, false)
     for {t, i} <- Enum.with_index(terms), do: :ok = Native.write(nil, :o, {:o, t, {i, t}}, :write)
     before = Enum.map(terms, &Native.test_encode/1)
     System.cmd("epmd", ["-daemon"])

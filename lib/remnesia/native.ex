@@ -71,7 +71,7 @@ defmodule Remnesia.Native do
   def running, do: stub()
 
   def tables, do: stub()
-  def table_create(_name, _type, _arity, _record_name, _index, _props, _number, _rows), do: stub()
+  def table_create(_name, _shape, _props, _number, _rows), do: stub()
   def table_delete(_txn, _name), do: stub()
   def table_clear(_txn, _name), do: stub()
   def index_add(_txn, _name, _positions, _unique, _props), do: stub()
@@ -156,7 +156,7 @@ defmodule Remnesia.Native do
   def snapshot_kept(_snapshot), do: stub()
   def snapshot_end(_snapshot), do: stub()
 
-  def shadow_create(_txn, _name, _type, _arity, _record_name, _index, _number, _rows), do: stub()
+  def shadow_create(_txn, _name, _shape, _number, _rows), do: stub()
   def shadow_write(_name, _record), do: stub()
   def shadow_delete(_name, _key), do: stub()
   def shadow_swap(_txn, _swaps, _changes), do: stub()

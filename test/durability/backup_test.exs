@@ -7,31 +7,14 @@ defmodule Remnesia.Durability.BackupTest do
   alias Remnesia.Engine.Local.Directory
 
   setup do
-    dir = Path.join(System.tmp_dir!(), "remnesia-bup-#{System.unique_integer([:positive])}")
-    was = Application.get_env(:remnesia, :dir)
-    Application.stop(:remnesia)
-    Application.put_env(:remnesia, :dir, dir)
-
-    on_exit(fn ->
-      Application.stop(:remnesia)
-      Application.delete_env(:remnesia, :ignore_fallback_at_startup)
-      Application.put_env(:remnesia, :dir, was)
-      File.rm_rf!(dir)
-      File.rm_rf!(dir <> ".files")
-      Application.ensure_all_started(:remnesia)
-    end)
-
+    dir = Remnesia.OnDisc.directory()
     :ok = Schema.create([node()])
     :ok = Remnesia.start()
     File.mkdir_p!(dir <> ".files")
     %{dir: dir, path: Path.join(dir <> ".files", "one")}
   end
 
-  defp restart do
-    :ok = Remnesia.stop()
-    :ok = Remnesia.start()
-    :ok = Remnesia.wait(Native.tables() ++ for({t, _} <- Native.tables_loading(), do: t), 10_000)
-  end
+  defp restart, do: Remnesia.OnDisc.restart(10_000)
 
   defp create do
     for {table, type} <- [disc_set: :set, disc_bag: :bag, disc_ordered: :ordered_set],

@@ -80,22 +80,7 @@ defmodule Remnesia.CrashTest do
   """
 
   setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-crash-#{System.unique_integer([:positive])}")
-    was = Application.get_env(:remnesia, :dir)
-    Application.stop(:remnesia)
-    Application.put_env(:remnesia, :dir, dir)
-
-    on_exit(fn ->
-      Application.stop(:remnesia)
-
-      if was,
-        do: Application.put_env(:remnesia, :dir, was),
-        else: Application.delete_env(:remnesia, :dir)
-
-      File.rm_rf!(dir)
-      Application.ensure_all_started(:remnesia)
-    end)
-
+    dir = Remnesia.OnDisc.directory()
     :ok = Remnesia.Schema.create([node()])
     :ok = Remnesia.start()
     disc = [disc_copies: [node()]]

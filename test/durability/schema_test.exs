@@ -17,33 +17,10 @@ defmodule Remnesia.DurableSchemaTest do
   end
 
   setup do
-    dir = Path.join(System.tmp_dir!(), "remnesia-schema-#{System.unique_integer([:positive])}")
-    was = Application.get_env(:remnesia, :dir)
-    Application.stop(:remnesia)
-    Application.put_env(:remnesia, :dir, dir)
-
-    on_exit(fn ->
-      Application.stop(:remnesia)
-      Application.delete_env(:remnesia, :durability)
-      Application.delete_env(:remnesia, :import)
-
-      if was,
-        do: Application.put_env(:remnesia, :dir, was),
-        else: Application.delete_env(:remnesia, :dir)
-
-      System.cmd("chmod", ["-R", "u+rwx", dir], stderr_to_stdout: true)
-      File.rm_rf!(dir)
-      Application.ensure_all_started(:remnesia)
-    end)
-
-    %{dir: dir}
+    %{dir: Remnesia.OnDisc.directory()}
   end
 
-  defp restart do
-    :ok = Remnesia.stop()
-    :ok = Remnesia.start()
-    :ok = Remnesia.wait(Native.tables() ++ for({t, _} <- Native.tables_loading(), do: t), 10_000)
-  end
+  defp restart, do: Remnesia.OnDisc.restart(10_000)
 
   defp post(id), do: Remnesia.transaction!(fn -> Query.read(Post, id) end)
   defp write(record), do: Remnesia.transaction!(fn -> Query.write(record) end)

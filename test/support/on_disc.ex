@@ -7,28 +7,36 @@ defmodule Remnesia.OnDisc do
 
   alias Remnesia.Native
 
+  @doc "A database on disc, which runs. Its directory."
   def start do
-    dir = Path.join(System.tmp_dir!(), "remnesia-test-#{System.unique_integer([:positive])}")
-    was = Application.get_env(:remnesia, :dir)
-    Application.stop(:remnesia)
-    Application.put_env(:remnesia, :dir, dir)
+    dir = directory()
     # A flush begins a new segment, which is written in full.
     Application.put_env(:remnesia, :segment_bytes, 256 * 1024)
+    :ok = Remnesia.Schema.create([node()])
+    :ok = Remnesia.start()
+    dir
+  end
+
+  @doc "A directory that is not there yet, of a database that does not run; what the test changes of the configuration is changed back."
+  def directory do
+    dir = Path.join(System.tmp_dir!(), "remnesia-test-#{System.unique_integer([:positive])}")
+    before = Application.get_all_env(:remnesia)
+    Application.stop(:remnesia)
+    Application.put_env(:remnesia, :dir, dir)
 
     on_exit(fn ->
       Application.stop(:remnesia)
-      Application.delete_env(:remnesia, :segment_bytes)
 
-      if was,
-        do: Application.put_env(:remnesia, :dir, was),
-        else: Application.delete_env(:remnesia, :dir)
+      for {key, _value} <- Application.get_all_env(:remnesia),
+          do: Application.delete_env(:remnesia, key)
 
+      Application.put_all_env(remnesia: before)
+      System.cmd("chmod", ["-R", "u+rwx", dir], stderr_to_stdout: true)
       File.rm_rf!(dir)
+      File.rm_rf!(dir <> ".files")
       Application.ensure_all_started(:remnesia)
     end)
 
-    :ok = Remnesia.Schema.create([node()])
-    :ok = Remnesia.start()
     dir
   end
 
@@ -45,9 +53,10 @@ defmodule Remnesia.OnDisc do
   @doc "From now on this process flushes now and then."
   def flush_from_now, do: Process.put(__MODULE__, 1)
 
-  def restart do
+  @doc "Stopped, started, and its tables loaded within so many milliseconds."
+  def restart(timeout \\ 30_000) do
     :ok = Remnesia.stop()
     :ok = Remnesia.start()
-    :ok = Remnesia.wait(Native.tables() ++ for({t, _} <- Native.tables_loading(), do: t), 30_000)
+    :ok = Remnesia.wait(Native.tables() ++ for({t, _} <- Native.tables_loading(), do: t), timeout)
   end
 end

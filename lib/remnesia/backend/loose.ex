@@ -25,7 +25,7 @@ defmodule Remnesia.Backend.Loose do
         record_name: :row
       }
 
-      :ok = Native.table_create(name(table), type, 3, :row, [], cstruct, nil, false)
+      :ok = Native.table_create(name(table), Cstruct.shape(cstruct), cstruct, nil, false)
     end
 
     :ok

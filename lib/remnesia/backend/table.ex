@@ -84,12 +84,9 @@ defmodule Remnesia.Backend.Table do
 
   defp create(wanted) do
     rows? = Disc.rows?(wanted)
-    %{name: name, type: type, record_name: record_name} = wanted
     number = if rows?, do: Disc.define(wanted)
-    indexes = Cstruct.indexes(wanted)
-    arity = Cstruct.arity(wanted)
 
-    case Native.table_create(name, type, arity, record_name, indexes, wanted, number, rows?) do
+    case Native.table_create(wanted.name, Cstruct.shape(wanted), wanted, number, rows?) do
       :ok -> :created
       {:"$error", reason} -> exit({:aborted, reason})
     end
@@ -212,8 +209,7 @@ defmodule Remnesia.Backend.Table do
   end
 
   defp aside(wanted, number) do
-    shape = {wanted.type, Cstruct.arity(wanted), wanted.record_name, Cstruct.indexes(wanted)}
-    :ok = Native.table_put_aside(wanted.name, shape, number, number != nil)
+    :ok = Native.table_put_aside(wanted.name, Cstruct.shape(wanted), number, number != nil)
   end
 
   defp aside?(table), do: match?({:former, _, _}, Definitions.get({:aside, name(table)}, nil))

@@ -225,6 +225,11 @@ defmodule Remnesia.Engine.Cstruct do
   def indexes(%__MODULE__{unique: unique} = cstruct),
     do: for(position <- positions(cstruct), do: {position, position in unique})
 
+  @doc "What the native side knows of a table."
+  @spec shape(t) :: {atom, pos_integer, atom, [{position, boolean}]}
+  def shape(%__MODULE__{type: type, record_name: record_name} = cstruct),
+    do: {type, arity(cstruct), record_name, indexes(cstruct)}
+
   @doc "The definition with one index more, and the index's position; `item` as in the option `:index`."
   @spec add_index!(t, term, boolean) :: {t, position} | no_return
   def add_index!(%__MODULE__{name: name, index: index, unique: unique} = cstruct, item, unique?) do

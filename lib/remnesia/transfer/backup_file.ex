@@ -10,7 +10,7 @@ defmodule Remnesia.Transfer.BackupFile do
   #
   # The number in the checksum makes frames that stand in another place, or twice, damage.
 
-  alias Remnesia.Transfer.SafeTerm
+  alias Remnesia.Transfer.{NewFile, SafeTerm}
 
   @magic "REMNESIA-BACKUP\n"
   @version 1
@@ -35,38 +35,18 @@ defmodule Remnesia.Transfer.BackupFile do
   @spec write(Path.t(), boolean, ((term -> :ok) -> result)) :: {:ok, result} | {:error, reason}
         when result: term
   def write(path, compact?, fill) do
-    temporary = "#{path}.#{System.pid()}.new"
-    File.rm(temporary)
+    frames = fn file ->
+      NewFile.put!(file, head(@version))
+      number = :counters.new(1, [])
 
-    with {:ok, file} <- :file.open(temporary, [:write, :exclusive, :raw, :binary, :delayed_write]) do
-      try do
-        ok!(File.chmod(temporary, Application.get_env(:remnesia, :file_mode, 0o600)))
-        ok!(:file.write(file, head(@version)))
-        number = :counters.new(1, [])
-
-        result =
-          fill.(fn term ->
-            :counters.add(number, 1, 1)
-            ok!(:file.write(file, frame(term, :counters.get(number, 1), compact?)))
-          end)
-
-        ok!(:file.sync(file))
-        ok!(:file.close(file))
-        verify!(temporary)
-        ok!(File.rename(temporary, path))
-        {:ok, result}
-      catch
-        :throw, {__MODULE__, reason} -> {:error, reason}
-      after
-        :file.close(file)
-        File.rm(temporary)
-      end
+      fill.(fn term ->
+        :counters.add(number, 1, 1)
+        NewFile.put!(file, frame(term, :counters.get(number, 1), compact?))
+      end)
     end
-  end
 
-  # What it brings is there already, so no atom is new.
-  defp verify!(path) do
-    with {:error, reason} <- fold(path, 0, :ok, fn _term, :ok -> :ok end), do: stop(reason)
+    # What it brings is there already, so no atom is new.
+    NewFile.write(path, frames, &fold(&1, 0, :ok, fn _term, :ok -> :ok end))
   end
 
   defp head(version) do
@@ -78,7 +58,7 @@ defmodule Remnesia.Transfer.BackupFile do
     bytes = :erlang.term_to_binary(term)
     raw = byte_size(bytes)
     # The length is 32 bits.
-    if raw > 0xFFFF_FFFF, do: stop({:too_large, raw})
+    if raw > 0xFFFF_FFFF, do: NewFile.stop({:too_large, raw})
     packed = if compact? and raw <= @deflated, do: :zlib.zip(bytes), else: bytes
     packed = if byte_size(packed) < raw, do: packed, else: bytes
     size = byte_size(packed)
@@ -196,10 +176,7 @@ defmodule Remnesia.Transfer.BackupFile do
   @spec too_long({Path.t(), pos_integer}) :: no_return
   defp too_long({path, number}), do: stop({:corrupt, path, {:length, number}})
 
-  defp ok!(:ok), do: :ok
-  defp ok!({:error, reason}), do: stop(reason)
-
-  @doc "Ends what goes on with a reason."
+  @doc "Ends the reading with a reason."
   @spec stop(term) :: no_return
   def stop(reason), do: throw({__MODULE__, reason})
 end

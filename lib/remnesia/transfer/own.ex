@@ -5,7 +5,7 @@ defmodule Remnesia.Transfer.Own do
 
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Local.{Checkpoints, Disc, Refill, Schema, Signal}
-  alias Remnesia.Transfer.{BackupFile, Restore}
+  alias Remnesia.Transfer.{BackupFile, NewFile, Restore}
 
   @atoms 500_000
   # Records of one frame; large ones make it larger.
@@ -58,7 +58,7 @@ defmodule Remnesia.Transfer.Own do
 
         case Checkpoints.fold(snapshot, table, 0, &rows(&1, &2, table, put)) do
           {:ok, number} -> {table, number}
-          {:error, reason} -> BackupFile.stop(reason)
+          {:error, reason} -> NewFile.stop(reason)
         end
       end
 

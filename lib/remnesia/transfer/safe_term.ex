@@ -61,7 +61,9 @@ defmodule Remnesia.Transfer.SafeTerm do
     end
   end
 
-  defp known?(text) do
+  @doc "Does this VM have the atom?"
+  @spec known?(String.t()) :: boolean
+  def known?(text) do
     _ = String.to_existing_atom(text)
     true
   rescue

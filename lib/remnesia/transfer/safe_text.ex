@@ -5,6 +5,8 @@ defmodule Remnesia.Transfer.SafeText do
   # this VM has no atom of are counted, and too many are refused. What the scanner takes for a string or a character is told apart as it
   # does; a word too many may be counted, none is missed. Newer forms of text that the two could take for different things are refused.
 
+  alias Remnesia.Transfer.SafeTerm
+
   @piece 64 * 1024
 
   @type reason :: :too_many_atoms | {:syntax, line :: pos_integer, String.t()} | File.posix()
@@ -150,17 +152,10 @@ defmodule Remnesia.Transfer.SafeText do
     text = word |> IO.iodata_to_binary() |> :unicode.characters_to_binary(:latin1)
 
     cond do
-      known?(text) or MapSet.member?(words.known, text) -> words
+      SafeTerm.known?(text) or MapSet.member?(words.known, text) -> words
       words.left == 0 -> stop(:too_many_atoms)
       true -> %{words | known: MapSet.put(words.known, text), left: words.left - 1}
     end
-  end
-
-  defp known?(text) do
-    _ = String.to_existing_atom(text)
-    true
-  rescue
-    _error -> false
   end
 
   @spec stop(term) :: no_return

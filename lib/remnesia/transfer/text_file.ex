@@ -5,7 +5,7 @@ defmodule Remnesia.Transfer.TextFile do
 
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Local.{Checkpoints, Definitions, Refill, Schema, Signal}
-  alias Remnesia.Transfer.{Own, Restore, SafeText}
+  alias Remnesia.Transfer.{NewFile, Own, Restore, SafeText}
 
   @atoms 500_000
   @no_cluster "on several nodes text is loaded by :remnesia.load_textfile/1"
@@ -26,49 +26,29 @@ defmodule Remnesia.Transfer.TextFile do
   @spec dump(Path.t(), keyword) :: Own.result()
   def dump(path, options) do
     with {:ok, snapshot} <- Own.snapshot(options) do
-      temporary = "#{path}.#{System.pid()}.new"
-      File.rm(temporary)
-
-      result =
-        with {:ok, file} <-
-               :file.open(temporary, [:write, :exclusive, :raw, :binary, :delayed_write]) do
-          write(file, temporary, path, snapshot, options)
-        end
-
+      result = NewFile.write(path, &write(&1, snapshot, options))
       Checkpoints.release(snapshot)
       result
     end
   end
 
-  defp write(file, temporary, path, snapshot, options) do
+  defp write(file, snapshot, options) do
     progress = Keyword.get(options, :progress, fn _line -> :ok end)
-    ok!(File.chmod(temporary, Application.get_env(:remnesia, :file_mode, 0o600)))
     put(file, {:tables, Enum.map(snapshot.tables, &{&1.name, definition(&1)})})
 
-    counts =
-      for %{name: table} <- snapshot.tables do
-        progress.("#{inspect(table)}: writing")
+    for %{name: table} <- snapshot.tables do
+      progress.("#{inspect(table)}: writing")
 
-        add = fn records, number ->
-          Enum.each(records, &record(file, table, &1))
-          number + length(records)
-        end
-
-        case Checkpoints.fold(snapshot, table, 0, add) do
-          {:ok, number} -> {table, number}
-          {:error, reason} -> stop(reason)
-        end
+      add = fn records, number ->
+        Enum.each(records, &record(file, table, &1))
+        number + length(records)
       end
 
-    ok!(:file.sync(file))
-    ok!(:file.close(file))
-    ok!(File.rename(temporary, path))
-    {:ok, counts}
-  catch
-    :throw, {__MODULE__, reason} -> {:error, reason}
-  after
-    :file.close(file)
-    File.rm(temporary)
+      case Checkpoints.fold(snapshot, table, 0, add) do
+        {:ok, number} -> {table, number}
+        {:error, reason} -> NewFile.stop(reason)
+      end
+    end
   end
 
   defp definition(cstruct) do
@@ -88,11 +68,11 @@ defmodule Remnesia.Transfer.TextFile do
   defp value(cstruct, key), do: Map.fetch!(cstruct, key)
 
   defp record(file, table, record) do
-    if not text?(record), do: stop({:not_text, table, elem(record, 1)})
+    if not text?(record), do: NewFile.stop({:not_text, table, elem(record, 1)})
     put(file, put_elem(record, 0, table))
   end
 
-  defp put(file, term), do: ok!(:file.write(file, :io_lib.format(~c"~p.~n", [term])))
+  defp put(file, term), do: NewFile.put!(file, :io_lib.format(~c"~p.~n", [term]))
 
   # Has it a form that can be read again? A stack of its own: terms may be deep.
   defp text?(term), do: texts?([term])
@@ -183,10 +163,4 @@ defmodule Remnesia.Transfer.TextFile do
   end
 
   defp add(other, line, _counts, _names, _put), do: Signal.abort({:undefined_object, line, other})
-
-  defp ok!(:ok), do: :ok
-  defp ok!({:error, reason}), do: stop(reason)
-
-  @spec stop(term) :: no_return
-  defp stop(reason), do: throw({__MODULE__, reason})
 end

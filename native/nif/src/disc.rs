@@ -268,8 +268,7 @@ nif!(
     /// A table of the disc; `rows` as in [`disc_place`]. It is there once it is loaded.
     table_restore,
     |call, [table, shape, number_term, rows, props]| with_scratch(|scratch| {
-        let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
-        let definition = definition(call, [type_, arity, record_name, index])?;
+        let definition = definition(call, *shape)?;
         let name = name(call, scratch, *table)?;
         let place = disc_place(call, *number_term, *rows)?;
         put_props(call, &mut scratch.encoder, &name, *props)?;

@@ -66,8 +66,9 @@ pub fn put_props(call: &Call, encoder: &mut Encoder, name: &[u8], props: RawTerm
     Ok(())
 }
 
-/// What the engine is to know of a table.
-pub fn definition(call: &Call, [type_, arity, record_name, index]: [RawTerm; 4]) -> Result<Definition, Fail> {
+/// What the engine is to know of a table: its shape, `{type, arity, record_name, indexes}`.
+pub fn definition(call: &Call, shape: RawTerm) -> Result<Definition, Fail> {
+    let &[type_, arity, record_name, index] = elements(call, shape)? else { return Err(Fail::BadArg) };
     let arity = size(call, arity)?;
     let indexes = list(call, index).into_iter().map(|index| index_definition(call, index)).collect::<Result<Vec<_>, _>>()?;
     // SAFETY: only looks at the term.
@@ -82,10 +83,10 @@ nif!(
     /// Work: the size of the properties.
     /// `number` is that of its definition on disc, `rows` whether they go there too; `nil` if it is in memory alone.
     table_create,
-    |call, [table, type_, arity, record_name, index, props, number, rows]| with_scratch(|scratch| {
+    |call, [table, shape, props, number, rows]| with_scratch(|scratch| {
         let name = name(call, scratch, *table)?;
         let beside = scratch.encoder.attached();
-        let definition = definition(call, [*type_, *arity, *record_name, *index])?;
+        let definition = definition(call, *shape)?;
         if !DB.is_running() {
             return Err(Fail::Reason(atoms::not_running()));
         }
@@ -165,8 +166,7 @@ nif!(
     /// `table_take_back`.
     table_put_aside,
     |call, [table, shape, number, rows]| with_scratch(|scratch| {
-        let &[type_, arity, record_name, index] = elements(call, *shape)? else { return Err(Fail::BadArg) };
-        let definition = definition(call, [type_, arity, record_name, index])?;
+        let definition = definition(call, *shape)?;
         let name = name(call, scratch, *table)?;
         let beside = scratch.encoder.attached();
         DB.put_aside(&name, beside, definition, disc_place(call, *number, *rows)?);

@@ -20,8 +20,8 @@ fn ok(_: ()) -> Answer {
 nif!(
     /// Freezes the table and begins its successor.
     shadow_create,
-    |call, [ctx, table, type_, arity, record_name, index, number, rows]| {
-        let definition = definition(call, [*type_, *arity, *record_name, *index])?;
+    |call, [ctx, table, shape, number, rows]| {
+        let definition = definition(call, *shape)?;
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         with_txn(call, *ctx, |txn| {
             let table = txn.table(&DB, &name)?;

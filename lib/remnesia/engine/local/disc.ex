@@ -137,10 +137,8 @@ defmodule Remnesia.Engine.Local.Disc do
   end
 
   defp restore(number, cstruct) do
-    shape = {cstruct.type, Cstruct.arity(cstruct), cstruct.record_name, Cstruct.indexes(cstruct)}
-
     rows = rows(cstruct) || dumped?(cstruct)
-    :ok = Native.table_restore(cstruct.name, shape, number, rows, cstruct)
+    :ok = Native.table_restore(cstruct.name, Cstruct.shape(cstruct), number, rows, cstruct)
     if rows == false, do: load(cstruct)
   end
 

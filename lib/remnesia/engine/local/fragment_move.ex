@@ -3,13 +3,12 @@ defmodule Remnesia.Engine.Local.FragmentMove do
 
   # Records go to the fragments that they belong to once there is one more, or one less.
   #
-  # Every fragment that may change is made anew beside the old one, as `Rebuild` does it: transactions wait for its lock, writers without one
-  # wait, readers see the old one. What counts on disc are the definitions, and they change in one step: a process that is killed before
-  # leaves everything as it was, except for a new fragment that belongs to nobody, which `Schema.free!/1` takes away.
+  # Every fragment that may change is made anew beside the old one (`Successor`). What counts on disc are the definitions, and they change in
+  # one step: a process that is killed before leaves everything as it was, except for a new fragment that belongs to nobody, which
+  # `Schema.free!/1` takes away.
 
-  alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Activity, Definitions, Dirty, Disc, FragmentChange, Fragments}
-  alias Remnesia.Engine.Local.{Rebuild, Schema, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Schema, Signal, Successor, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -33,7 +32,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
       {position, steps, befores, messages} ->
         for {step, before} <- Enum.zip(steps, befores), do: finish(txn, step, before)
         Events.deliver(messages)
-        Rebuild.durable!(position)
+        Successor.durable!(position)
     after
       for step <- steps, {_n, name} <- step.locked, do: Native.shadow_drop(name)
     end
@@ -59,13 +58,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
     cstruct = if name == base.name, do: base, else: before
     # The last one is frozen, and goes.
     number = if name != last, do: Disc.begin(cstruct)
-    shape = [name, cstruct.type, Cstruct.arity(cstruct), cstruct.record_name]
-
-    arguments =
-      [txn | shape] ++
-        [Cstruct.indexes(cstruct), number, number != nil and Disc.rows(cstruct)]
-
-    :ok = Signal.settle(apply(Native, :shadow_create, arguments), :shadow_create, arguments)
+    :ok = Successor.begin(txn, cstruct, number)
     {name, cstruct, number}
   end
 
@@ -128,7 +121,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   defp put(name, record, %{new: %{name: name}}), do: Dirty.write(name, record)
 
   defp put(name, record, _step) do
-    case Wait.with_room(fn -> Native.shadow_write(name, record) end) do
+    case Successor.write(name, record) do
       :ok -> :ok
       {:"$error", reason} -> Signal.abort(Signal.reason(reason))
     end
@@ -160,7 +153,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
     for step <- steps, do: Definitions.keep(step.base)
 
     try do
-      Rebuild.swap(txn, Enum.flat_map(steps, &swaps/1), changes_of(steps))
+      Successor.swap(txn, Enum.flat_map(steps, &swaps/1), changes_of(steps))
     catch
       kind, reason ->
         befores |> Enum.reverse() |> Enum.each(&Definitions.keep/1)
@@ -174,11 +167,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   defp changes(step) do
     new = if step.number, do: [Disc.definition(step.number, step.new)], else: []
 
-    old =
-      for {name, cstruct, number} <- step.shadows, number != nil do
-        {before, _rows} = Native.table_disc(name)
-        [{:drop, before}, Disc.definition(number, cstruct)]
-      end
+    old = for {_, cstruct, number} <- step.shadows, do: Successor.definitions(cstruct, number)
 
     base =
       with false <- List.keymember?(step.shadows, step.base.name, 0),

@@ -3,12 +3,10 @@ defmodule Remnesia.Engine.Local.Rebuild do
 
   # A table made anew by a function of its records, in the transaction of a schema change.
   #
-  # The new one is filled beside the old one, which stays as it is until the last record is done, so nothing has happened when the function
-  # fails or the process dies. Readers without a transaction see the old one meanwhile, writers without one wait; transactions wait for the
-  # table's lock, and begin again when it is another table.
+  # The new one is filled beside the old one (`Successor`), so nothing has happened when the function fails or the process dies.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Wait, Watch}
+  alias Remnesia.Engine.Local.{Activity, Disc, Signal, Successor, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -17,26 +15,17 @@ defmodule Remnesia.Engine.Local.Rebuild do
   @doc "Rebuilds the table as this definition says. `:ignore` leaves the records as they are."
   @spec run(reference, Cstruct.t(), (tuple -> tuple) | :ignore) :: :ok | no_return
   def run(txn, cstruct, fun) do
-    %{name: table, type: type, record_name: record_name} = cstruct
-    indexes = Cstruct.indexes(cstruct)
-    rows = Disc.rows(cstruct)
+    table = cstruct.name
     # On disc it is another table too, which is there when it is defined.
     number = Disc.begin(cstruct)
-    shape = [table, type, Cstruct.arity(cstruct), record_name, indexes]
-    definition = [txn | shape] ++ [number, rows]
-    :ok = Signal.settle(apply(Native, :shadow_create, definition), :shadow_create, definition)
+    :ok = Successor.begin(txn, cstruct, number)
 
     try do
       told? = Events.subscribers(table) != {[], []}
       changes = table |> first_chunk() |> copy(cstruct, fun, if(told?, do: [], else: nil))
       messages = messages(changes, cstruct, Activity.id(txn))
-
-      defined =
-        with {old, _rows} <- Native.table_disc(table),
-             do: [{:drop, old}, Disc.definition(number, cstruct)],
-             else: (nil -> [])
-
-      {swap(txn, [{table, cstruct}], defined), messages}
+      definitions = Successor.definitions(cstruct, number)
+      {Successor.swap(txn, [{table, cstruct}], definitions), messages}
     catch
       kind, reason ->
         if number, do: Disc.change!([{:drop, number}])
@@ -44,28 +33,10 @@ defmodule Remnesia.Engine.Local.Rebuild do
     else
       {position, messages} ->
         Events.deliver(messages)
-        durable!(position)
+        Successor.durable!(position)
     after
       Native.shadow_drop(table)
     end
-  end
-
-  @doc """
-  Puts successors in the place of their tables, and their definitions on disc, in one step, which nobody who kills the process comes between. After it
-  everything is done; the position is to be waited for by `durable!/1`.
-  """
-  @spec swap(reference, [{atom, Cstruct.t()}], [tuple]) :: non_neg_integer | :ok | no_return
-  def swap(txn, swaps, changes) do
-    arguments = [txn, swaps, changes]
-    Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
-  end
-
-  @doc "Waits until a change is on disc."
-  @spec durable!(non_neg_integer | :ok) :: :ok | no_return
-  def durable!(:ok), do: :ok
-
-  def durable!(position) do
-    with {:"$error", reason} <- Wait.durable(position), do: Signal.abort(reason)
   end
 
   defp first_chunk(table), do: Native.select(nil, table, @everything, :read, @chunk)
@@ -90,7 +61,7 @@ defmodule Remnesia.Engine.Local.Rebuild do
         note(changes, record, :delete)
 
       changed ->
-        case write(cstruct.name, changed) do
+        case Successor.write(cstruct.name, changed) do
           :ok -> :ok
           {:"$error", {:unique, _, _, _} = reason} -> Signal.abort(Signal.reason(reason))
           _refused -> failed(cstruct.name, fun, {~c"Bad arity", record, changed})
@@ -101,8 +72,6 @@ defmodule Remnesia.Engine.Local.Rebuild do
           else: note(changes, record, changed)
     end
   end
-
-  defp write(table, record), do: Wait.with_room(fn -> Native.shadow_write(table, record) end)
 
   defp note(nil, _record, _changed), do: nil
   defp note(changes, record, changed), do: [{elem(record, 1), changed} | changes]

@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.Refill do
   # happened, and a VM that dies leaves the old tables or the new ones.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Rebuild, Schema, Signal, Wait}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Signal, Successor, Wait}
   alias Remnesia.{Events, Native}
 
   @typedoc "What becomes of a table: emptied and filled, made anew by a definition and filled, added to, deleted."
@@ -29,7 +29,7 @@ defmodule Remnesia.Engine.Local.Refill do
         {finish(txn, tables), result}
       end)
 
-    Rebuild.durable!(position)
+    Successor.durable!(position)
     result
   end
 
@@ -118,9 +118,15 @@ defmodule Remnesia.Engine.Local.Refill do
 
   # Empty, and gone with the next start unless it is finished.
   defp create(cstruct) do
-    shape = shape(cstruct) ++ [cstruct, Disc.begin(cstruct), Disc.rows(cstruct)]
+    shape = Cstruct.shape(cstruct)
 
-    case apply(Native, :table_create, shape) do
+    case Native.table_create(
+           cstruct.name,
+           shape,
+           cstruct,
+           Disc.begin(cstruct),
+           Disc.rows(cstruct)
+         ) do
       :ok -> :ok
       {:"$error", reason} -> Signal.abort(reason)
     end
@@ -128,14 +134,8 @@ defmodule Remnesia.Engine.Local.Refill do
 
   defp shadow(cstruct, before, txn, new?) do
     number = Disc.begin(cstruct)
-    arguments = [txn | shape(cstruct)] ++ [number, Disc.rows(cstruct)]
-    :ok = Signal.settle(apply(Native, :shadow_create, arguments), :shadow_create, arguments)
+    :ok = Successor.begin(txn, cstruct, number)
     table(cstruct, :shadow, %{number: number, before: before, new?: new?})
-  end
-
-  defp shape(cstruct) do
-    %{name: name, type: type, record_name: record_name} = cstruct
-    [name, type, Cstruct.arity(cstruct), record_name, Cstruct.indexes(cstruct)]
   end
 
   defp copy(continuation, table, txn) do
@@ -170,7 +170,7 @@ defmodule Remnesia.Engine.Local.Refill do
   defp item(item, _tables), do: Signal.abort({:bad_type, item})
 
   defp write(%{how: :shadow} = table, record),
-    do: done!(Wait.with_room(fn -> Native.shadow_write(table.name, record) end))
+    do: done!(Successor.write(table.name, record))
 
   defp write(%{how: :keep} = table, record),
     do: Remnesia.Engine.write(table.name, record, :write)
@@ -194,17 +194,10 @@ defmodule Remnesia.Engine.Local.Refill do
     for %{name: name} <- shadows, do: Definitions.put({:dumped, name}, false)
 
     swaps = for %{name: name, cstruct: cstruct} <- shadows, do: {name, cstruct}
-    position = Rebuild.swap(txn, swaps, Enum.flat_map(shadows, &definitions/1))
+    definitions = Enum.flat_map(shadows, &Successor.definitions(&1.cstruct, &1.number))
+    position = Successor.swap(txn, swaps, definitions)
     Enum.each(tables, &finish_one(&1, txn))
     position
-  end
-
-  defp definitions(%{number: nil}), do: []
-
-  defp definitions(%{name: name, number: number, cstruct: cstruct}) do
-    with {old, _rows} <- Native.table_disc(name),
-         do: [{:drop, old}, Disc.definition(number, cstruct)],
-         else: (nil -> [Disc.definition(number, cstruct)])
   end
 
   defp finish_one(%{how: :keep}, _txn), do: :ok

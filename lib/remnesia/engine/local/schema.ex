@@ -83,10 +83,7 @@ defmodule Remnesia.Engine.Local.Schema do
   def make!(%{name: name} = cstruct, number) do
     case Native.table_create(
            name,
-           cstruct.type,
-           Cstruct.arity(cstruct),
-           cstruct.record_name,
-           Cstruct.indexes(cstruct),
+           Cstruct.shape(cstruct),
            cstruct,
            number,
            Disc.rows(cstruct)

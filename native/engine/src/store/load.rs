@@ -50,12 +50,16 @@ impl Store {
     pub fn load_many(&self, table: u32, threads: usize, keep: &(dyn Fn(Loaded) + Sync)) -> Result<(), StoreError> {
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
-        let make = &|stretch: &Stretch| match self.records(stretch) {
-            _ if stop.load(Ordering::Relaxed) => {}
-            Ok(loaded) => keep(loaded),
-            Err(error) => {
-                stop.store(true, Ordering::Relaxed);
-                failed.lock().get_or_insert(error);
+        let make = &|stretch: &Stretch| {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            match self.records(stretch) {
+                Ok(loaded) => keep(loaded),
+                Err(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failed.lock().get_or_insert(error);
+                }
             }
         };
         std::thread::scope(|scope| {
