@@ -3,44 +3,13 @@ defmodule Remnesia.Mnesia.FragmentAccessTest do
 
   # Reads, writes and searches through `mnesia_frag`: in every kind of activity the answers and reasons of stock.
 
+  import Remnesia.FragmentTables
+
   alias Remnesia.{Door, Modulo}
 
   setup do
     remove()
     on_exit(&remove/0)
-  end
-
-  # A foreigner first, its fragments go with those of the other.
-  defp remove do
-    for side <- [:mnesia, :remnesia], table <- [:door_g, :door_p, :door_f] do
-      side.change_table_access_mode(table, :read_write)
-      side.delete_table(table)
-    end
-  end
-
-  defp same(fun) do
-    {stock, ours} = Door.both(fun)
-    assert ours == stock
-    ours
-  end
-
-  defp frag(m, kind \\ :transaction, fun), do: m.activity(kind, fun, [], :mnesia_frag)
-
-  defp properties(n, more \\ []), do: [n_fragments: n, node_pool: [node()]] ++ more
-
-  # Which fragment has which records.
-  defp contents(m, table) do
-    for name <- frag(m, fn -> m.table_info(table, :frag_names) end),
-        do: {name, Enum.sort(m.dirty_select(name, [{:_, [], [:"$_"]}]))}
-  end
-
-  defp fill(m, keys \\ 1..40) do
-    frag(m, fn -> for k <- keys, do: m.write({:door_f, k, rem(k, 5), -k}) end)
-  end
-
-  defp create(m, type, n, more \\ []) do
-    options = [type: type, attributes: [:k, :a, :b], index: [:a]]
-    m.create_table(:door_f, options ++ [frag_properties: properties(n, more)])
   end
 
   # Each through the access module, in each kind of activity.

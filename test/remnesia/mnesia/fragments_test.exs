@@ -3,30 +3,14 @@ defmodule Remnesia.Mnesia.FragmentsTest do
 
   # Fragmented tables: every function, right and wrong, answers as stock does through `mnesia_frag`.
 
+  import Remnesia.FragmentTables
+
   alias Remnesia.{Door, Modulo}
 
   setup do
     remove()
     on_exit(&remove/0)
   end
-
-  # A foreigner first, its fragments go with those of the other.
-  defp remove do
-    for side <- [:mnesia, :remnesia], table <- [:door_g, :door_p, :door_f] do
-      side.change_table_access_mode(table, :read_write)
-      side.delete_table(table)
-    end
-  end
-
-  defp same(fun) do
-    {stock, ours} = Door.both(fun)
-    assert ours == stock
-    ours
-  end
-
-  defp frag(m, kind \\ :transaction, fun), do: m.activity(kind, fun, [], :mnesia_frag)
-
-  defp properties(n, more \\ []), do: [n_fragments: n, node_pool: [node()]] ++ more
 
   @items [:base_table, :foreign_key, :foreigners, :n_fragments, :node_pool, :n_ram_copies] ++
            [:n_disc_copies, :n_disc_only_copies, :n_external_copies, :frag_names, :frag_dist] ++
@@ -41,21 +25,6 @@ defmodule Remnesia.Mnesia.FragmentsTest do
          Door.answer(m, fn -> m.table_info(table, item) end)
        ]}
     end
-  end
-
-  # Which fragment has which records.
-  defp contents(m, table) do
-    for name <- frag(m, fn -> m.table_info(table, :frag_names) end),
-        do: {name, Enum.sort(m.dirty_select(name, [{:_, [], [:"$_"]}]))}
-  end
-
-  defp fill(m, keys \\ 1..40) do
-    frag(m, fn -> for k <- keys, do: m.write({:door_f, k, rem(k, 5), -k}) end)
-  end
-
-  defp create(m, type \\ :set, n \\ 5, more \\ []) do
-    options = [type: type, attributes: [:k, :a, :b], index: [:a]]
-    m.create_table(:door_f, options ++ [frag_properties: properties(n, more)])
   end
 
   describe "frag_properties" do
