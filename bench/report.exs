@@ -1,5 +1,7 @@
 defmodule Bench.Report do
-  # Figures for people: a line per row, a page and a plot in bench/results.
+  # Figures for people: a line per row, a page and plots in bench/results.
+
+  alias Bench.Charts
 
   @doc "One row as text."
   def line(row, figures) do
@@ -79,21 +81,14 @@ defmodule Bench.Report do
 
   @doc "Writes the page and the plot; their names say when and on what."
   def write(results, delays) do
-    base =
-      Path.join([
-        __DIR__,
-        "results",
-        "#{Date.utc_today()}-otp#{:erlang.system_info(:otp_release)}"
-      ])
-
-    File.mkdir_p!(Path.dirname(base))
+    base = Charts.base("")
 
     tables =
       Enum.map_join(results, "\n", fn {n, rows} ->
         "## #{n} records\n\n```\n#{Enum.map_join(rows, "\n", fn {r, f} -> line(r, f) end)}\n```\n"
       end)
 
-    grown = if length(results) > 1, do: "\n## Growth\n\n```\n#{growth(results)}\n```\n", else: ""
+    grown = if length(results) > 1, do: grown(results, base), else: ""
 
     delayed =
       if delays == [],
@@ -103,7 +98,7 @@ defmodule Bench.Report do
 
     File.write!(
       base <> ".md",
-      "# Benchmark\n\n#{machine()}\n\n![ratios](#{Path.basename(base)}.svg)\n\n" <>
+      "# Benchmark\n\n#{Bench.Machine.line()}\n\n![ratios](#{Path.basename(base)}.svg)\n\n" <>
         tables <> grown <> delayed
     )
 
@@ -111,50 +106,47 @@ defmodule Bench.Report do
     IO.puts("written: bench/results/#{Path.basename(base)}.md and .svg")
   end
 
-  defp machine do
-    cpu =
-      with {:ok, text} <- File.read("/proc/cpuinfo"),
-           [_, model] <- Regex.run(~r/model name\s*: (.*)/, text),
-           do: model,
-           else: (_ -> "unknown processor")
+  defp grown(results, base) do
+    plots =
+      for side <- [:remnesia, :mnesia] do
+        File.write!("#{base}-growth-#{side}.svg", plot_growth(results, side))
+        "![growth, #{side}](#{Path.basename(base)}-growth-#{side}.svg)\n\n"
+      end
 
-    {commit, 0} = System.cmd("git", ["rev-parse", "--short", "HEAD"])
-
-    "#{System.schedulers_online()} cores of #{cpu}, Erlang/OTP #{:erlang.system_info(:otp_release)}, Elixir #{System.version()}, " <>
-      "commit #{String.trim(commit)}. Medians of rounds in one run; a shared machine, so the ratios say more than the figures."
+    "\n## Growth\n\n#{plots}```\n#{growth(results)}\n```\n"
   end
 
-  # Bars of how many times faster than stock Mnesia, on a logarithmic scale.
+  # How many times faster than stock Mnesia.
   defp plot({records, rows}) do
     bars =
       for {row, %{mnesia: mnesia} = f} <- rows,
           row.unit == :ns,
           do: {row.name, mnesia / f.remnesia, row.targets[:mnesia]}
 
-    height = 50 + 24 * length(bars)
-    x = fn ratio -> 260 + 110 * :math.log10(max(ratio, 0.5) * 2) end
+    Charts.bars("Times faster than stock Mnesia, #{records} records (red: wanted)", bars)
+  end
 
-    grid =
-      for v <- [1, 10, 100, 1000],
-          do:
-            ~s(<line x1="#{x.(v)}" x2="#{x.(v)}" y1="30" y2="#{height - 10}" stroke="#ddd"/><text x="#{x.(v)}" y="25" text-anchor="middle">#{v}x</text>)
+  @curves [
+    "transaction with one read",
+    "transaction with read and write",
+    "guard on the key",
+    "guard on an indexed value, 10 hits",
+    "guard scan, 1% hits",
+    "read by key, no transaction"
+  ]
 
-    body =
-      for {{name, ratio, target}, i} <- Enum.with_index(bars) do
-        y = 38 + 24 * i
+  # Of some rows, both sides, from the smallest table to the largest.
+  defp plot_growth(results, side) do
+    curves =
+      for {name, colour} <- Enum.zip(@curves, Charts.colours()) do
+        points =
+          for {n, rows} <- results,
+              {%{name: ^name}, figures} <- rows,
+              do: {n, figures[side] / 1_000}
 
-        wanted =
-          if target,
-            do:
-              ~s(<line x1="#{x.(target)}" x2="#{x.(target)}" y1="#{y - 2}" y2="#{y + 18}" stroke="#c33" stroke-width="2"/>),
-            else: ""
-
-        ~s(<text x="252" y="#{y + 12}" text-anchor="end">#{name}</text><rect x="#{x.(0.5)}" y="#{y}" width="#{x.(ratio) - x.(0.5)}" height="16" fill="#4a7ebb"/>) <>
-          wanted <> ~s(<text x="#{x.(ratio) + 6}" y="#{y + 12}">#{Float.round(ratio, 1)}x</text>)
+        {name, colour, points}
       end
 
-    ~s(<svg xmlns="http://www.w3.org/2000/svg" width="720" height="#{height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>) <>
-      ~s(<text x="10" y="14">Times faster than stock Mnesia, #{records} records (red: wanted\)</text>) <>
-      Enum.join(grid) <> Enum.join(body) <> "</svg>\n"
+    Charts.curves("Time of an operation, #{side}", "us, by records", curves)
   end
 end

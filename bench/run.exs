@@ -1,6 +1,6 @@
 # bin/bench: one workload, three contenders, one run. `bin/bench --help` says what can be asked for.
 
-for file <- ~w(measure contenders door indexes report rows scheduler),
+for file <- ~w(measure contenders door indexes charts report rows scheduler),
     do: Code.require_file("#{file}.exs", __DIR__)
 
 help = """
@@ -12,6 +12,9 @@ Measures Remnesia, stock Mnesia and ETS on one workload in one run.
     bin/bench --only TEXT        rows whose name has TEXT in it
     bin/bench --no-scheduler     without the delays of other processes (+S 1:1, a minute)
     bin/bench --no-write         nothing is written to bench/results/
+    bin/bench --workloads        workloads as applications have them (--workloads --help says more)
+    bin/bench --disc             tables on disc
+    bin/bench --large            queries on 10,000,000 records
 
 Contenders are measured in turn, round by round; a figure is the median of the rounds. Remnesia goes through its public
 Memento-shaped API with structs, stock Mnesia is called directly, which is the faster way to use it.
