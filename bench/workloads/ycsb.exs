@@ -33,7 +33,8 @@ defmodule Bench.Ycsb do
     :persistent_term.put({__MODULE__, m}, {counter, Zipf.new(records)})
   end
 
-  defp create(:ets, _), do: :ets.new(:ycsb_plain, [:ordered_set, :public, :named_table, keypos: 2])
+  defp create(:ets, _),
+    do: :ets.new(:ycsb_plain, [:ordered_set, :public, :named_table, keypos: 2])
 
   # It has no order, so nobody asks it for a scan.
   defp create(:dets, _) do
