@@ -12,13 +12,20 @@ use crate::store::StoreError;
 use crate::txn::lock::Waker;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The time that a sync waits for those it will be for, if a quarter of a sync is longer.
+const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Waiting {
     durable: Vec<(u64, Waker)>,
     room: Vec<Waker>,
+    /// How many waited at the end of the last sync: those it was for and those who came meanwhile.
+    together: usize,
+    /// The sync that is about to begin waits until so many wait for it.
+    wanted: usize,
     /// Why the log is read-only.
     pub cause: Option<StoreError>,
 }
@@ -40,8 +47,11 @@ impl Log {
             return Wait::Failed(waker, cause);
         }
         waiting.durable.push((position, waker));
+        let enough = waiting.durable.len() >= waiting.wanted;
         drop(waiting);
-        self.sync_signal.notify();
+        if enough {
+            self.sync_signal.notify();
+        }
         Wait::Queued
     }
 
@@ -118,6 +128,7 @@ impl Log {
     fn durable_up_to(&self, position: u64) {
         self.synced.store(position, Ordering::Release);
         let mut waiting = self.waiting.lock();
+        waiting.together = waiting.durable.len();
         let mut rest = Vec::new();
         let mut done = Vec::new();
         for (at, waker) in waiting.durable.drain(..) {
@@ -248,6 +259,7 @@ impl Log {
             if now < until && !self.hurries() {
                 continue;
             }
+            self.gather(now);
             due = match self.sync_step() {
                 // More may have come meanwhile, and somebody waits for it.
                 Ok(_) if self.waits() => Some(now),
@@ -259,8 +271,33 @@ impl Log {
 
     /// Does somebody wait, or should the sync begin for another reason?
     fn hurries(&self) -> bool {
-        let crowded = self.unsynced() > self.config.unsynced_bytes / 2 || self.crowd.load(Ordering::Relaxed) > 0;
-        crowded || self.state.load(Ordering::Acquire) == REPAIRING || self.waits()
+        self.crowded() || self.waits()
+    }
+
+    fn crowded(&self) -> bool {
+        let full = self.unsynced() > self.config.unsynced_bytes / 2 || self.crowd.load(Ordering::Relaxed) > 0;
+        full || self.state.load(Ordering::Acquire) == REPAIRING
+    }
+
+    /// Gives those who waited together before the time to come together again, so that one sync is for all of them: without it the first one
+    /// who comes back begins a sync of his own, and the others wait for the next. PostgreSQL's `commit_delay` is the same, with a fixed time.
+    fn gather(&self, now: Instant) {
+        let until = now + Duration::from_nanos(self.last_fsync.load(Ordering::Relaxed) / 4).min(LONGEST_GATHERING);
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                let enough = waiting.durable.len() >= waiting.together || waiting.durable.is_empty();
+                waiting.wanted = if enough { 0 } else { waiting.together };
+                if enough {
+                    return;
+                }
+            }
+            if Instant::now() >= until || self.crowded() || self.state.load(Ordering::Acquire) == CLOSED {
+                self.waiting.lock().wanted = 0;
+                return;
+            }
+            self.sync_signal.wait(Some(until));
+        }
     }
 
     fn waits(&self) -> bool {
