@@ -16,5 +16,6 @@ defmodule Remnesia.TransactionAborted do
   end
 
   @doc false
+  @spec text(term) :: String.t()
   def text(reason), do: "Transaction aborted with: #{inspect(reason)}"
 end

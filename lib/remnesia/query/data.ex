@@ -45,12 +45,14 @@ defmodule Remnesia.Query.Data do
   end
 
   @doc false
+  @spec load_by_name(tuple) :: Table.record()
   def load_by_name(record) do
     [table | values] = Tuple.to_list(record)
     struct(table, Enum.zip(table.__info__().attributes, values))
   end
 
   @doc false
+  @spec dump_by_name(Table.record()) :: tuple
   def dump_by_name(%{__struct__: table} = struct) do
     List.to_tuple([table | Enum.map(table.__info__().attributes, &Map.get(struct, &1))])
   end

@@ -66,6 +66,7 @@ defmodule Remnesia.Query.Plan do
   @shown 4
 
   @doc false
+  @spec new(Remnesia.Table.name(), tuple, [atom], non_neg_integer) :: t
   def new(table, {way, bounds, locks, rows, ways, bounded}, attributes, size) do
     attribute = &Enum.at(attributes, &1 - 2)
 
