@@ -12,7 +12,7 @@ defmodule :remnesia_frag do
   """
 
   alias Remnesia.Engine.Local.{Fragments, Signal}
-  alias Remnesia.Engine.Local.FragmentSelect, as: Select
+  alias Remnesia.Mnesia.FragmentSelect, as: Select
 
   @type id :: Remnesia.Mnesia.Explicit.id()
   @type store :: Remnesia.Mnesia.Explicit.store()
