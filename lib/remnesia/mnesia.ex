@@ -540,40 +540,84 @@ defmodule :remnesia do
 
   # --- what tools ask ---
 
-  @doc "Is there a variable of a pattern in this term?"
+  @doc """
+  Is there a variable of a pattern in this term?
 
+      iex> {:remnesia.has_var({:city, :_, :norway}), :remnesia.has_var({:city, :oslo})}
+      {true, false}
+  """
   @spec has_var(term) :: boolean
   defdelegate has_var(term), to: Dirty
 
-  @doc "Size or memory of a table, also of one that is not there."
+  @doc """
+  Size or memory of a table, also of one that is not there.
 
+      iex> :remnesia.raw_table_info(:city, :size)
+      1
+  """
   @spec raw_table_info(atom, :size | :memory) :: non_neg_integer
   defdelegate raw_table_info(table, item), to: Tables
 
   # --- what is left out ---
 
-  @doc "Storage plug-ins are left out: `{:aborted, {:not_available, text}}`."
+  @doc """
+  Storage plug-ins are left out: `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.add_backend_type(:leveldb_copies, :mnesia_leveldb)
+      iex> text
+      "Remnesia has no storage plug-ins"
+  """
   @spec add_backend_type(atom, module) :: {:aborted, term}
   def add_backend_type(_name, _module),
     do: {:aborted, {:not_available, "Remnesia has no storage plug-ins"}}
 
-  @doc "SNMP is left out: `{:aborted, {:not_available, text}}`."
+  @doc """
+  SNMP is left out: `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.snmp_open_table(:city, key: :integer)
+      iex> text
+      "Remnesia has no SNMP interface"
+  """
   @spec snmp_open_table(atom, term) :: {:aborted, term}
   def snmp_open_table(_table, _structure), do: {:aborted, snmp()}
 
-  @doc "SNMP is left out: `{:aborted, {:not_available, text}}`."
+  @doc """
+  SNMP is left out: `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.snmp_close_table(:city)
+      iex> text
+      "Remnesia has no SNMP interface"
+  """
   @spec snmp_close_table(atom) :: {:aborted, term}
   def snmp_close_table(_table), do: {:aborted, snmp()}
 
-  @doc "SNMP is left out: exits with `{:aborted, {:not_available, text}}`."
+  @doc """
+  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_row(:city, [1]) end)
+      iex> text
+      "Remnesia has no SNMP interface"
+  """
   @spec snmp_get_row(atom, [integer]) :: no_return
   def snmp_get_row(_table, _index), do: Activity.abort(snmp())
 
-  @doc "SNMP is left out: exits with `{:aborted, {:not_available, text}}`."
+  @doc """
+  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_next_index(:city, [1]) end)
+      iex> text
+      "Remnesia has no SNMP interface"
+  """
   @spec snmp_get_next_index(atom, [integer]) :: no_return
   def snmp_get_next_index(_table, _index), do: Activity.abort(snmp())
 
-  @doc "SNMP is left out: exits with `{:aborted, {:not_available, text}}`."
+  @doc """
+  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
+
+      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_mnesia_key(:city, [1]) end)
+      iex> text
+      "Remnesia has no SNMP interface"
+  """
   @spec snmp_get_mnesia_key(atom, [integer]) :: no_return
   def snmp_get_mnesia_key(_table, _index), do: Activity.abort(snmp())
 

@@ -300,7 +300,7 @@ defmodule Remnesia.Query do
   # --- what a search does ---
 
   @spec explain(Table.name() | Where.t(), guard() | [guard()] | list, analyze: boolean) ::
-          Plan.t()
+          Remnesia.Query.Plan.t()
   defdelegate explain(table, guards_or_spec \\ [], options \\ []), to: Explain
 
   @spec test(Table.record() | tuple, guard() | [guard()] | list | Where.t()) ::

@@ -33,6 +33,7 @@ defmodule Remnesia.Engine.Local do
   # --- transactions ---
 
   @impl true
+  @spec transaction(fun, [term], term) :: Remnesia.Engine.result(term)
   def transaction(fun, arguments, retries, access \\ :remnesia)
 
   def transaction(fun, [], :infinity, :remnesia) when is_function(fun),

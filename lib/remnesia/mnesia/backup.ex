@@ -180,7 +180,15 @@ defmodule Remnesia.Mnesia.Backup do
     end
   end
 
-  @doc "Backs up the tables of a checkpoint."
+  @doc """
+  Backs up the tables of a checkpoint.
+
+      iex> file = Path.join(System.tmp_dir!(), "doc3.bup")
+      iex> {:ok, :evening, _nodes} = :remnesia.activate_checkpoint(name: :evening, max: [:city])
+      iex> :ok = :remnesia.backup_checkpoint(:evening, file)
+      iex> {:remnesia.deactivate_checkpoint(:evening), File.rm(file)}
+      {:ok, :ok}
+  """
   @spec backup_checkpoint(term, opaque, module | list) :: :ok | {:error, term}
   def backup_checkpoint(name, opaque, module_or_arguments \\ []),
     do:
@@ -292,7 +300,15 @@ defmodule Remnesia.Mnesia.Backup do
   def traverse_backup(source, source_module, target, target_module, fun, acc),
     do: Traverse.run(source, source_module, target, target_module, fun, acc)
 
-  @doc "The same with the backup module of the configuration for both."
+  @doc """
+  The same with the backup module of the configuration for both.
+
+      iex> {file, other} = {Path.join(System.tmp_dir!(), "doc4.bup"), Path.join(System.tmp_dir!(), "doc5.bup")}
+      iex> :ok = :remnesia.backup(file)
+      iex> {:ok, nil} = :remnesia.traverse_backup(file, other, fn item, acc -> {[item], acc} end, nil)
+      iex> {File.rm(file), File.rm(other)}
+      {:ok, :ok}
+  """
   @spec traverse_backup(opaque, opaque, Traverse.fold(), acc) :: {:ok, acc} | {:error, term}
         when acc: term
   def traverse_backup(source, target, fun, acc) do

@@ -171,6 +171,9 @@ defmodule Remnesia.Query.Search do
 
   @doc """
   The greatest value of an attribute among the records that fulfil all guards, or `nil` if there are none; see `min/4`.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.max(Example.Movie, :year) end)
+      2013
   """
   @spec max(
           Table.name() | Where.t(),
