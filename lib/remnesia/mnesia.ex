@@ -339,63 +339,83 @@ defmodule :remnesia do
 
   # --- the same for access modules ---
 
+  @doc false
   @spec lock(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate lock(id, store, item, lock), to: Explicit
 
+  @doc false
   @spec write(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate write(id, store, table, record, lock), to: Explicit
 
+  @doc false
   @spec delete(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate delete(id, store, table, key, lock), to: Explicit
 
+  @doc false
   @spec delete_object(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate delete_object(id, store, table, record, lock), to: Explicit
 
+  @doc false
   @spec read(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate read(id, store, table, key, lock), to: Explicit
 
+  @doc false
   @spec match_object(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate match_object(id, store, table, pattern, lock), to: Explicit
 
+  @doc false
   @spec select(Explicit.id(), Explicit.store(), term, term, term) :: term
   defdelegate select(id, store, table, spec, lock), to: Explicit
 
+  @doc false
   @spec select(Explicit.id(), Explicit.store(), term, term, term, term) :: term
   defdelegate select(id, store, table, spec, size, lock), to: Explicit
 
+  @doc false
   @spec select_cont(Explicit.id(), Explicit.store(), term) :: term
   defdelegate select_cont(id, store, continuation), to: Explicit
 
+  @doc false
   @spec index_read(Explicit.id(), Explicit.store(), term, term, term, term) :: term
   defdelegate index_read(id, store, table, value, attribute, lock), to: Explicit
 
+  @doc false
   @spec index_match_object(Explicit.id(), Explicit.store(), term, term, term, term) :: term
   defdelegate index_match_object(id, store, table, pattern, attribute, lock), to: Explicit
 
+  @doc false
   @spec all_keys(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate all_keys(id, store, table, lock), to: Explicit
 
+  @doc false
   @spec first(Explicit.id(), Explicit.store(), term) :: term
   defdelegate first(id, store, table), to: Explicit
 
+  @doc false
   @spec last(Explicit.id(), Explicit.store(), term) :: term
   defdelegate last(id, store, table), to: Explicit
 
+  @doc false
   @spec next(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate next(id, store, table, key), to: Explicit
 
+  @doc false
   @spec prev(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate prev(id, store, table, key), to: Explicit
 
+  @doc false
   @spec foldl(Explicit.id(), Explicit.store(), fun, term, term, term) :: term
   defdelegate foldl(id, store, fun, acc, table, lock), to: Explicit
 
+  @doc false
   @spec foldr(Explicit.id(), Explicit.store(), fun, term, term, term) :: term
   defdelegate foldr(id, store, fun, acc, table, lock), to: Explicit
 
+  @doc false
   @spec table_info(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate table_info(id, store, table, item), to: Explicit
 
+  @doc false
   @spec clear_table(Explicit.id(), Explicit.store(), term, term) :: term
   defdelegate clear_table(id, store, table, pattern), to: Explicit
 
@@ -487,7 +507,7 @@ defmodule :remnesia do
   @spec restore(Backup.opaque(), list) :: {:atomic, [Backup.table()]} | {:aborted, term}
   defdelegate restore(opaque, arguments), to: Backup
 
-  @spec traverse_backup(Backup.opaque(), Backup.opaque(), Remnesia.Transfer.Traverse.fold(), acc) ::
+  @spec traverse_backup(Backup.opaque(), Backup.opaque(), Backup.fold(), acc) ::
           {:ok, acc} | {:error, term}
         when acc: term
   defdelegate traverse_backup(source, target, fun, acc), to: Backup
@@ -497,7 +517,7 @@ defmodule :remnesia do
           module,
           Backup.opaque(),
           module | :read_only,
-          Remnesia.Transfer.Traverse.fold(),
+          Backup.fold(),
           acc
         ) :: {:ok, acc} | {:error, term}
         when acc: term

@@ -222,9 +222,22 @@ defmodule Remnesia.Query do
 
   # --- searches ---
 
+  @doc """
+  The records that fulfil a `where/2`; see `select/3`.
+
+      iex> where = Query.where(Example.Movie, year < 1980)
+      iex> Remnesia.transaction!(fn -> Query.select(where) end) |> Enum.map(& &1.title)
+      ["Jaws"]
+  """
   @spec select(Where.t()) :: [Table.record()]
   defdelegate select(where), to: Search
 
+  @doc """
+  The records that fulfil all guards, or a `where/2` with options; see `select/3`.
+
+      iex> Remnesia.transaction!(fn -> Query.select(Example.Movie, {:<, :year, 1980}) end) |> Enum.map(& &1.title)
+      ["Jaws"]
+  """
   @spec select(Table.name(), guard() | [guard()] | options()) ::
           [Table.record()] | [tuple] | {[tuple], continuation()} | :"$end_of_table"
   defdelegate select(table, guards_or_options), to: Search
@@ -286,6 +299,13 @@ defmodule Remnesia.Query do
   @spec delete_all(Table.name() | Where.t(), guard() | [guard()]) :: non_neg_integer
   defdelegate delete_all(table, guards \\ []), to: Change
 
+  @doc """
+  Changes the records that fulfil a `where/2`, and answers their number; see `update_all/3`.
+
+      iex> where = Query.where(Example.Movie, year < 1980)
+      iex> Remnesia.transaction!(fn -> Query.update_all(where, director: "Somebody") end)
+      1
+  """
   @spec update_all(Where.t(), keyword | map | (Table.record() -> Table.record())) ::
           non_neg_integer
   defdelegate update_all(where, changes), to: Change
