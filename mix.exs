@@ -60,10 +60,30 @@ defmodule Remnesia.MixProject do
         "guides/from_mnesia.md",
         "guides/queries.md",
         "guides/durability.md",
+        "guides/operations.md",
+        "guides/performance.md",
         "guides/cluster.md",
         "guides/differences.md",
         "ARCHITECTURE.md",
         "docs/design.md",
+        "docs/decisions.md",
+        "CHANGELOG.md",
+        "LICENSE"
+      ],
+      groups_for_extras: [
+        Guides: ~r"^guides/",
+        "How it is made": ~r"^(ARCHITECTURE|docs/)"
+      ],
+      groups_for_modules: [
+        "Memento's API": ~r"^Elixir\.Remnesia(\.(Table|Query|Schema|Transaction|Query\..*))?$",
+        "Mnesia's API": [:remnesia, :remnesia_frag, ~r"^Elixir\.Remnesia\.Mnesia\."],
+        "Plug-in of Mnesia": [Remnesia.Backend]
+      ],
+      # They speak of what is inside.
+      skip_undefined_reference_warnings_on: [
+        "ARCHITECTURE.md",
+        "docs/design.md",
+        "docs/decisions.md",
         "CHANGELOG.md"
       ]
     ]

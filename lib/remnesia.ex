@@ -87,7 +87,13 @@ defmodule Remnesia do
   @spec system(atom) :: term
   def system(item \\ :all), do: Engine.system_info(item)
 
-  @doc "Waits for tables, see `Remnesia.Table.wait/2`."
+  @doc """
+  Waits for tables, see `Remnesia.Table.wait/2`.
+
+      iex> Remnesia.Table.create!(Example.User)
+      iex> Remnesia.wait([Example.User], 1000)
+      :ok
+  """
   @spec wait(Table.name() | [Table.name()], timeout) ::
           :ok | {:timeout, [Table.name()]} | {:error, term}
   defdelegate wait(tables, timeout \\ 3000), to: Table
@@ -236,6 +242,11 @@ defmodule Remnesia do
 
   Returns `{:ok, [{table, records}]}` or `{:error, reason}`: `{:not_in_mnesia, :duplicate_bag, tables}` as Mnesia has no such
   tables, or the reason of a file that cannot be written.
+
+      iex> path = Path.join(System.tmp_dir!(), "example-for-mnesia.bup")
+      iex> {:ok, _tables} = Remnesia.export_mnesia(path)
+      iex> File.rm(path)
+      :ok
   """
   @spec export_mnesia(Path.t(), keyword) :: {:ok, [{atom, non_neg_integer}]} | {:error, term}
   def export_mnesia(path, options \\ []), do: Remnesia.Transfer.Export.run(path, options)

@@ -36,6 +36,10 @@ defmodule Remnesia.Error do
 
   @doc """
   Raises a `Remnesia.Error`. A macro, so that the stacktrace begins at the caller; needs `require Remnesia.Error`.
+
+      iex> require Remnesia.Error
+      iex> Remnesia.Error.raise("No such city")
+      ** (Remnesia.Error) No such city
   """
   defmacro raise(message \\ "Operation Failed") do
     quote do: Kernel.raise(Remnesia.Error, message: unquote(message))
@@ -43,6 +47,10 @@ defmodule Remnesia.Error do
 
   @doc """
   Raises the exception that `normalize/1` finds for the reason. A macro; needs `require Remnesia.Error`.
+
+      iex> require Remnesia.Error
+      iex> Remnesia.Error.raise_from_code({:no_exists, :city})
+      ** (Remnesia.DoesNotExistError) :city does not exist or is not alive
   """
   defmacro raise_from_code(reason) do
     quote do: Kernel.raise(Remnesia.Error.normalize(unquote(reason)))
@@ -50,6 +58,9 @@ defmodule Remnesia.Error do
 
   @doc """
   The exception for a reason, which may be wrapped in `{:error, reason}` or `{:aborted, reason}`.
+
+      iex> Remnesia.Error.normalize({:aborted, {:already_exists, :city}})
+      %Remnesia.AlreadyExistsError{message: ":city already exists"}
   """
   @spec normalize(term) :: Exception.t()
   def normalize({:error, reason}), do: exception_for(reason)

@@ -222,26 +222,109 @@ defmodule Remnesia.Query do
 
   # --- searches ---
 
+  @doc """
+  The records that fulfil a `where/2`; see `select/3`.
+
+      iex> where = Query.where(Example.Movie, year < 1980)
+      iex> Remnesia.transaction!(fn -> Query.select(where) end) |> Enum.map(& &1.title)
+      ["Jaws"]
+  """
+  @spec select(Where.t()) :: [Table.record()]
   defdelegate select(where), to: Search
+
+  @doc """
+  The records that fulfil all guards, or a `where/2` with options; see `select/3`.
+
+      iex> Remnesia.transaction!(fn -> Query.select(Example.Movie, {:<, :year, 1980}) end) |> Enum.map(& &1.title)
+      ["Jaws"]
+  """
+  @spec select(Table.name(), guard() | [guard()] | options()) ::
+          [Table.record()] | [tuple] | {[tuple], continuation()} | :"$end_of_table"
   defdelegate select(table, guards_or_options), to: Search
+
+  @spec select(
+          Table.name() | Where.t(),
+          guard() | [guard()] | options(),
+          options()
+        ) :: [Table.record()] | [tuple] | {[tuple], continuation()} | :"$end_of_table"
   defdelegate select(table, guards, options), to: Search
+
+  @spec count(
+          Table.name() | Where.t(),
+          guard() | [guard()] | options(),
+          options()
+        ) :: non_neg_integer
   defdelegate count(table, guards \\ [], options \\ []), to: Search
+
+  @spec exists?(
+          Table.name() | Where.t(),
+          guard() | [guard()] | options(),
+          options()
+        ) :: boolean
   defdelegate exists?(table, guards \\ [], options \\ []), to: Search
+
+  @spec min(
+          Table.name() | Where.t(),
+          atom,
+          guard() | [guard()] | options(),
+          options()
+        ) :: term
   defdelegate min(table, attribute, guards \\ [], options \\ []), to: Search
+
+  @spec max(
+          Table.name() | Where.t(),
+          atom,
+          guard() | [guard()] | options(),
+          options()
+        ) :: term
   defdelegate max(table, attribute, guards \\ [], options \\ []), to: Search
+
+  @spec stream(
+          Table.name() | Where.t(),
+          guard() | [guard()] | options(),
+          options()
+        ) :: Enumerable.t()
   defdelegate stream(table, guards \\ [], options \\ []), to: Search
+
+  @spec select_raw(Table.name(), list, options()) ::
+          [Table.record()] | [term] | {[term], continuation()} | :"$end_of_table"
   defdelegate select_raw(table, spec, options \\ []), to: Search
+
+  @spec select_continue(continuation(), options()) ::
+          {[term], continuation()} | :"$end_of_table"
   defdelegate select_continue(continuation, options \\ []), to: Search
 
   # --- changes by conditions ---
 
+  @spec delete_all(Table.name() | Where.t(), guard() | [guard()]) :: non_neg_integer
   defdelegate delete_all(table, guards \\ []), to: Change
+
+  @doc """
+  Changes the records that fulfil a `where/2`, and answers their number; see `update_all/3`.
+
+      iex> where = Query.where(Example.Movie, year < 1980)
+      iex> Remnesia.transaction!(fn -> Query.update_all(where, director: "Somebody") end)
+      1
+  """
+  @spec update_all(Where.t(), keyword | map | (Table.record() -> Table.record())) ::
+          non_neg_integer
   defdelegate update_all(where, changes), to: Change
+
+  @spec update_all(
+          Table.name(),
+          guard() | [guard()],
+          keyword | map | (Table.record() -> Table.record())
+        ) :: non_neg_integer
   defdelegate update_all(table, guards, changes), to: Change
 
   # --- what a search does ---
 
+  @spec explain(Table.name() | Where.t(), guard() | [guard()] | list, analyze: boolean) ::
+          Remnesia.Query.Plan.t()
   defdelegate explain(table, guards_or_spec \\ [], options \\ []), to: Explain
+
+  @spec test(Table.record() | tuple, guard() | [guard()] | list | Where.t()) ::
+          {:ok, term} | {:error, String.t()}
   defdelegate test(record, guards_or_spec), to: Explain
 
   @doc """

@@ -79,6 +79,9 @@ defmodule Remnesia.Schema do
 
   Returns `:ok` or `{:error, reason}`: `{node, {:already_exists, node}}` if there is one or the database runs, `{node, {'All nodes not
   running', node, :nodedown}}` for another node, else `{node, reason}` with what the file system says.
+
+      iex> Remnesia.Schema.create([node()])
+      {:error, {node(), {:already_exists, node()}}}
   """
   @spec create([node]) :: :ok | {:error, term}
   def create(nodes), do: outside(:create_schema, [nodes])

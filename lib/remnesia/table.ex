@@ -170,7 +170,15 @@ defmodule Remnesia.Table do
     end
   end
 
-  @doc "Creates the table like `create/2`, or raises."
+  @doc """
+  Creates the table like `create/2`, or raises.
+
+      iex> Remnesia.Table.delete!(Example.Email)
+      iex> Remnesia.Table.create!(Example.Email)
+      :ok
+      iex> Remnesia.Table.create!(Example.Email)
+      ** (Remnesia.AlreadyExistsError) Example.Email already exists
+  """
   @spec create!(name, keyword) :: :ok | no_return
   def create!(table, options \\ []), do: table |> create(options) |> ok!()
 
@@ -178,6 +186,11 @@ defmodule Remnesia.Table do
   Deletes the table and all its records.
 
   Returns `:ok` or `{:error, {:no_exists, table}}`. Raises `Remnesia.Error` if the module is not a table.
+
+      iex> Remnesia.Table.delete(Example.Email)
+      :ok
+      iex> Remnesia.Table.delete(Example.Email)
+      {:error, {:no_exists, Example.Email}}
   """
   @spec delete(name) :: result
   def delete(table) do
@@ -185,7 +198,12 @@ defmodule Remnesia.Table do
     table |> Engine.delete_table() |> Mnesia.handle_result()
   end
 
-  @doc "Deletes the table like `delete/1`, or raises."
+  @doc """
+  Deletes the table like `delete/1`, or raises.
+
+      iex> Remnesia.Table.delete!(Example.Email)
+      :ok
+  """
   @spec delete!(name) :: :ok | no_return
   def delete!(table), do: table |> delete() |> ok!()
 
@@ -194,6 +212,11 @@ defmodule Remnesia.Table do
 
   Returns `:ok` or `{:error, {:no_exists, table}}`. Inside a transaction it aborts the transaction with
   `:nested_transaction`. Raises `Remnesia.Error` if the module is not a table.
+
+      iex> Remnesia.Table.clear(Example.Email)
+      :ok
+      iex> Remnesia.Table.info(Example.Email, :size)
+      0
   """
   @spec clear(name) :: result
   def clear(table) do
@@ -293,6 +316,9 @@ defmodule Remnesia.Table do
 
   Returns `:ok` or `{:error, reason}`, with `{:already_exists, table, node}`, `{:no_exists, {table, :cstruct}}` or, for a
   node that is not part of the database, `{:not_active, table, node}`.
+
+      iex> Remnesia.Table.create_copy(Example.Email, node(), :ram_copies)
+      {:error, {:already_exists, Example.Email, node()}}
   """
   @spec create_copy(name, node, storage_type) :: result
   def create_copy(table, node, type), do: outside(:add_table_copy, [table, node, type])
@@ -302,6 +328,9 @@ defmodule Remnesia.Table do
 
   Returns `:ok` or `{:error, reason}`, with `{:no_exists, {table, :cstruct}}` or `{:badarg, table, :unknown}` where there is
   no copy.
+
+      iex> Remnesia.Table.delete_copy(Example.Email, :other@host)
+      {:error, {:badarg, Example.Email, :unknown}}
   """
   @spec delete_copy(name, node) :: result
   def delete_copy(table, node), do: outside(:del_table_copy, [table, node])
@@ -310,6 +339,9 @@ defmodule Remnesia.Table do
   Moves a copy of a table from one node to another.
 
   Returns `:ok` or `{:error, reason}`, with `{:no_exists, table}`, `{:already_exists, table, to}` or `{:not_active, _, node}`.
+
+      iex> Remnesia.Table.move_copy(Example.Email, node(), node())
+      {:error, {:already_exists, Example.Email, node()}}
   """
   @spec move_copy(name, node, node) :: result
   def move_copy(table, from, to), do: outside(:move_table_copy, [table, from, to])
@@ -320,6 +352,9 @@ defmodule Remnesia.Table do
   Returns `:ok` or `{:error, reason}`, with `{:already_exists, table, node, type}`, `{:has_no_disc, node}`,
   `{:bad_type, {:storage_type, type}}` or `{:badarg, table, :unknown}` where there is no copy; without a schema on disc also
   `{:bad_type, table, {:not_supported, :ordered_set, :disc_only_copies}}`.
+
+      iex> Remnesia.Table.set_storage_type(Example.Email, node(), :ram_copies)
+      {:error, {:already_exists, Example.Email, node(), :ram_copies}}
   """
   @spec set_storage_type(name, node, storage_type) :: result
   def set_storage_type(table, node, type),

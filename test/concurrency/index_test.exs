@@ -151,12 +151,13 @@ defmodule Remnesia.IndexConcurrencyTest do
     builder = Task.async(fn -> Engine.add_table_index(table, [:group, :value]) end)
     until(fn -> not free?(table) end)
     read = Task.async(fn -> atomic(fn -> value(table, 1) end) end)
-    first = now()
     :ok = Engine.dirty_write(table, {table, 200_000, 1, :new})
     [_] = Engine.dirty_read(table, 1)
     assert Engine.table_info(table, :index) == []
-    assert now() - first < 50_000
-    assert Task.yield(builder, 0) == nil, "the table is too small for this machine"
+
+    assert Task.yield(builder, 0) == nil,
+           "they waited, or the table is too small for this machine"
+
     assert {:atomic, :ok} = Task.await(builder, 60_000)
     assert Task.await(read) == 1
     spec = [{{table, :"$1", 1, :new}, [], [:"$1"]}]

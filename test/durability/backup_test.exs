@@ -254,12 +254,12 @@ defmodule Remnesia.Durability.BackupTest do
 
     test "of stock Mnesia's", %{path: path, dir: dir} do
       script = """
-      Application.put_env(:mnesia, :dir, '#{dir}.files/stock')
+      Application.put_env(:mnesia, :dir, ~c"#{dir}.files/stock")
       :ok = :mnesia.create_schema([node()])
       :ok = :mnesia.start()
       {:atomic, :ok} = :mnesia.create_table(:from_stock, disc_copies: [node()], index: [:val])
       for n <- 1..100, do: :ok = :mnesia.dirty_write({:from_stock, n, rem(n, 10)})
-      :ok = :mnesia.backup('#{path}')
+      :ok = :mnesia.backup(~c"#{path}")
       """
 
       assert {"", 0} = System.cmd("elixir", ["-e", script], stderr_to_stdout: true)
@@ -273,7 +273,7 @@ defmodule Remnesia.Durability.BackupTest do
       :ok = :remnesia.backup(to_charlist(path))
 
       script = """
-      Application.put_env(:mnesia, :dir, '#{dir}.files/stock')
+      Application.put_env(:mnesia, :dir, ~c"#{dir}.files/stock")
       :ok = :mnesia.install_fallback('#{path}')
       :ok = :mnesia.start()
       :ok = :mnesia.wait_for_tables([:from_stock], 5_000)

@@ -9,6 +9,7 @@ defmodule Remnesia.ErrorTest do
 
   doctest Remnesia.Error
   doctest Remnesia.MnesiaException
+  doctest Remnesia.TransactionAborted
 
   test "default message" do
     assert_raise Error, "Operation Failed", fn -> Error.raise() end

@@ -9,6 +9,7 @@ defmodule Remnesia.QueryTest do
   doctest Remnesia.Query
   doctest Remnesia.Query.Change
   doctest Remnesia.Query.Explain
+  doctest Remnesia.Query.Plan
   doctest Remnesia.Query.Search
 
   setup :tables

@@ -33,6 +33,7 @@ defmodule Remnesia.Engine.Local do
   # --- transactions ---
 
   @impl true
+  @spec transaction(fun, [term], term) :: Remnesia.Engine.result(term)
   def transaction(fun, arguments, retries, access \\ :remnesia)
 
   def transaction(fun, [], :infinity, :remnesia) when is_function(fun),
@@ -50,6 +51,7 @@ defmodule Remnesia.Engine.Local do
     do: {:aborted, {:badarg, fun, arguments, retries, access}}
 
   @doc "Runs a function outside of transactions; inside one as an inner transaction."
+  @spec dirty(atom, fun, [term], module) :: term
   def dirty(kind, fun, arguments, access)
       when is_function(fun) and is_list(arguments) and is_atom(access),
       do: Activity.dirty(kind, applied(fun, arguments), access)
@@ -73,10 +75,12 @@ defmodule Remnesia.Engine.Local do
 
   def durable(result), do: result
 
+  @spec sync() :: :ok | {:error, term}
   def sync do
     with {:"$error", reason} <- Disc.sync(), do: {:error, reason}
   end
 
+  @spec disc_metrics() :: %{atom => integer} | nil
   def disc_metrics do
     with metrics when is_list(metrics) <- Native.disc_metrics(), do: Map.new(metrics)
   end

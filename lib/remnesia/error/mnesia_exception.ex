@@ -7,7 +7,17 @@ defmodule Remnesia.MnesiaException do
 
   @type t :: %__MODULE__{message: String.t(), data: term}
 
-  @doc "Raises the exception for a reason. A macro; needs `require Remnesia.MnesiaException`."
+  @doc """
+  Raises the exception for a reason. A macro; needs `require Remnesia.MnesiaException`.
+
+      iex> require Remnesia.MnesiaException
+      iex> try do
+      ...>   Remnesia.MnesiaException.raise({:bad_type, :city})
+      ...> rescue
+      ...>   error -> error.data
+      ...> end
+      {:bad_type, :city}
+  """
   defmacro raise(reason) do
     quote do: Kernel.raise(Remnesia.MnesiaException.build(unquote(reason)))
   end

@@ -7,7 +7,13 @@ defmodule Remnesia.TransactionAborted do
 
   @type t :: %__MODULE__{message: String.t()}
 
-  @doc "Raises the exception for the reason given to `abort`. A macro; needs `require Remnesia.TransactionAborted`."
+  @doc """
+  Raises the exception for the reason given to `abort`. A macro; needs `require Remnesia.TransactionAborted`.
+
+      iex> require Remnesia.TransactionAborted
+      iex> Remnesia.TransactionAborted.raise(:sold_out)
+      ** (Remnesia.TransactionAborted) Transaction aborted with: :sold_out
+  """
   defmacro raise(reason) do
     quote do:
             Kernel.raise(Remnesia.TransactionAborted,
@@ -16,5 +22,6 @@ defmodule Remnesia.TransactionAborted do
   end
 
   @doc false
+  @spec text(term) :: String.t()
   def text(reason), do: "Transaction aborted with: #{inspect(reason)}"
 end

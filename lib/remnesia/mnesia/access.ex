@@ -215,7 +215,14 @@ defmodule Remnesia.Mnesia.Access do
   @spec select(table, list, pos_integer, lock) :: {[term], term} | :"$end_of_table"
   def select(table, spec, size, lock), do: Engine.select(table, spec, size, lock)
 
-  @doc "The chunk after a continuation of `select/4`; of another transaction's it fails with `:wrong_transaction`."
+  @doc """
+  The chunk after a continuation of `select/4`; of another transaction's it fails with `:wrong_transaction`.
+
+      iex> {:atomic, {[:ok], continuation}} =
+      ...>   :remnesia.transaction(fn -> :remnesia.select(:city, [{:_, [], [:ok]}], 1, :read) end)
+      iex> :remnesia.transaction(fn -> :remnesia.select(continuation) end)
+      {:aborted, :wrong_transaction}
+  """
   @spec select(term) :: {[term], term} | :"$end_of_table"
   def select(continuation), do: Engine.select(continuation)
 
@@ -272,7 +279,12 @@ defmodule Remnesia.Mnesia.Access do
   @spec first(table) :: term
   def first(table), do: Engine.first(table)
 
-  @doc "The last key, or `:\"$end_of_table\"`; where keys have no order the same as `first/1`."
+  @doc """
+  The last key, or `:"$end_of_table"`; where keys have no order the same as `first/1`.
+
+      iex> :remnesia.transaction(fn -> :remnesia.last(:city) end)
+      {:atomic, :oslo}
+  """
   @spec last(table) :: term
   def last(table), do: Engine.last(table)
 
@@ -285,7 +297,12 @@ defmodule Remnesia.Mnesia.Access do
   @spec next(table, term) :: term
   def next(table, key), do: Engine.next(table, key)
 
-  @doc "The key before a key; where keys have no order the same as `next/2`."
+  @doc """
+  The key before a key; where keys have no order the same as `next/2`.
+
+      iex> :remnesia.transaction(fn -> :remnesia.prev(:city, :oslo) end)
+      {:atomic, :"$end_of_table"}
+  """
   @spec prev(table, term) :: term
   def prev(table, key), do: Engine.prev(table, key)
 
@@ -301,7 +318,12 @@ defmodule Remnesia.Mnesia.Access do
   @spec foldl((tuple, acc -> acc), acc, table) :: acc when acc: term
   def foldl(fun, acc, table), do: foldl(fun, acc, table, :read)
 
-  @doc "The same, with a lock for the table."
+  @doc """
+  The same, with a lock for the table.
+
+      iex> :remnesia.transaction(fn -> :remnesia.foldl(fn _city, number -> number + 1 end, 0, :city, :write) end)
+      {:atomic, 1}
+  """
   @spec foldl((tuple, acc -> acc), acc, table, lock) :: acc when acc: term
   def foldl(fun, acc, table, lock) when is_function(fun),
     do: Engine.fold(:left, fun, acc, table, lock)
@@ -315,7 +337,12 @@ defmodule Remnesia.Mnesia.Access do
   @spec foldr((tuple, acc -> acc), acc, table) :: acc when acc: term
   def foldr(fun, acc, table), do: foldr(fun, acc, table, :read)
 
-  @doc "The same, with a lock for the table."
+  @doc """
+  The same, with a lock for the table.
+
+      iex> :remnesia.transaction(fn -> :remnesia.foldr(fn _city, number -> number + 1 end, 0, :city, :write) end)
+      {:atomic, 1}
+  """
   @spec foldr((tuple, acc -> acc), acc, table, lock) :: acc when acc: term
   def foldr(fun, acc, table, lock) when is_function(fun),
     do: Engine.fold(:right, fun, acc, table, lock)

@@ -74,12 +74,22 @@ defmodule Remnesia.Mnesia.Activity do
   @spec sync_transaction((() -> value)) :: result(value) when value: term
   def sync_transaction(fun), do: Engine.sync_transaction(fun)
 
-  @doc "See `sync_transaction/1` and `transaction/2`."
+  @doc """
+  See `sync_transaction/1` and `transaction/2`.
+
+      iex> :remnesia.sync_transaction(&String.upcase/1, ["done"])
+      {:atomic, "DONE"}
+  """
   @spec sync_transaction(fun, retries | [term]) :: result(term)
   def sync_transaction(fun, retries_or_arguments),
     do: Engine.sync_transaction(fun, retries_or_arguments)
 
-  @doc "See `sync_transaction/1` and `transaction/3`."
+  @doc """
+  See `sync_transaction/1` and `transaction/3`.
+
+      iex> :remnesia.sync_transaction(&String.upcase/1, ["done"], 5)
+      {:atomic, "DONE"}
+  """
   @spec sync_transaction(fun, [term], retries) :: result(term)
   def sync_transaction(fun, arguments, retries),
     do: Engine.sync_transaction(fun, arguments, retries)

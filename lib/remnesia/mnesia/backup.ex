@@ -17,6 +17,9 @@ defmodule Remnesia.Mnesia.Backup do
   @type opaque :: term
   @type table :: atom
 
+  @typedoc "Gets an item and an accumulator, answers the items to be written and the next accumulator."
+  @type fold :: (item :: term, acc :: term -> {[term], term})
+
   # In a cluster Mnesia's function is the answer.
   defp served(function, arguments, fun),
     do: if(Choice.cluster?(), do: apply(:mnesia, function, arguments), else: fun.())
@@ -180,7 +183,15 @@ defmodule Remnesia.Mnesia.Backup do
     end
   end
 
-  @doc "Backs up the tables of a checkpoint."
+  @doc """
+  Backs up the tables of a checkpoint.
+
+      iex> file = Path.join(System.tmp_dir!(), "doc3.bup")
+      iex> {:ok, :evening, _nodes} = :remnesia.activate_checkpoint(name: :evening, max: [:city])
+      iex> :ok = :remnesia.backup_checkpoint(:evening, file)
+      iex> {:remnesia.deactivate_checkpoint(:evening), File.rm(file)}
+      {:ok, :ok}
+  """
   @spec backup_checkpoint(term, opaque, module | list) :: :ok | {:error, term}
   def backup_checkpoint(name, opaque, module_or_arguments \\ []),
     do:
@@ -286,14 +297,22 @@ defmodule Remnesia.Mnesia.Backup do
       iex> {number > 1, File.rm(file)}
       {true, :ok}
   """
-  @spec traverse_backup(opaque, module, opaque, module | :read_only, Traverse.fold(), acc) ::
+  @spec traverse_backup(opaque, module, opaque, module | :read_only, fold, acc) ::
           {:ok, acc} | {:error, term}
         when acc: term
   def traverse_backup(source, source_module, target, target_module, fun, acc),
     do: Traverse.run(source, source_module, target, target_module, fun, acc)
 
-  @doc "The same with the backup module of the configuration for both."
-  @spec traverse_backup(opaque, opaque, Traverse.fold(), acc) :: {:ok, acc} | {:error, term}
+  @doc """
+  The same with the backup module of the configuration for both.
+
+      iex> {file, other} = {Path.join(System.tmp_dir!(), "doc4.bup"), Path.join(System.tmp_dir!(), "doc5.bup")}
+      iex> :ok = :remnesia.backup(file)
+      iex> {:ok, nil} = :remnesia.traverse_backup(file, other, fn item, acc -> {[item], acc} end, nil)
+      iex> {File.rm(file), File.rm(other)}
+      {:ok, :ok}
+  """
+  @spec traverse_backup(opaque, opaque, fold, acc) :: {:ok, acc} | {:error, term}
         when acc: term
   def traverse_backup(source, target, fun, acc) do
     module = default_module()
@@ -305,8 +324,8 @@ defmodule Remnesia.Mnesia.Backup do
   @doc """
   Puts a backup aside as what the database starts from the next time, in the place of all that it has now.
 
-  Arguments: a backup module, or a list of `{:module, module}`, `{:scope, :local | :global}`, `{:mnesia_dir, directory}`, and, which
-  change nothing, as in Mnesia, `{:keep_tables, tables}`, `{:skip_tables, tables}`, `{:default_op, :keep_tables | :skip_tables}`.
+  Arguments: a backup module, or a keyword list of `:module`, `:scope` (`:local` or `:global`), `:mnesia_dir` and, which change
+  nothing, as in Mnesia, `:keep_tables`, `:skip_tables`, `:default_op`.
 
       iex> :remnesia.install_fallback(~c"/nowhere/at/all")
       {:error, {~c"Cannot install fallback", :enoent}}

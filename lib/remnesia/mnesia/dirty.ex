@@ -195,7 +195,12 @@ defmodule Remnesia.Mnesia.Dirty do
   @spec dirty_first(table) :: term
   def dirty_first(table), do: Engine.dirty_first(table)
 
-  @doc "The last key; where keys have no order the same as `dirty_first/1`."
+  @doc """
+  The last key; where keys have no order the same as `dirty_first/1`.
+
+      iex> :remnesia.dirty_last(:city)
+      :oslo
+  """
   @spec dirty_last(table) :: term
   def dirty_last(table), do: Engine.dirty_last(table)
 
@@ -208,7 +213,12 @@ defmodule Remnesia.Mnesia.Dirty do
   @spec dirty_next(table, term) :: term
   def dirty_next(table, key), do: Engine.dirty_next(table, key)
 
-  @doc "The key before a key; where keys have no order the same as `dirty_next/2`."
+  @doc """
+  The key before a key; where keys have no order the same as `dirty_next/2`.
+
+      iex> :remnesia.dirty_prev(:city, :oslo)
+      :"$end_of_table"
+  """
   @spec dirty_prev(table, term) :: term
   def dirty_prev(table, key), do: Engine.dirty_prev(table, key)
 
@@ -227,7 +237,12 @@ defmodule Remnesia.Mnesia.Dirty do
   @spec has_var(term) :: boolean
   def has_var(term), do: Engine.variable?(term)
 
-  @doc "Calls a function where the table is, which is here; `{:badarg, arguments}` if it fails."
+  @doc """
+  Calls a function where the table is, which is here; `{:badarg, arguments}` if it fails.
+
+      iex> :remnesia.dirty_rpc(:city, :remnesia, :dirty_read, [:city, :rome])
+      []
+  """
   @spec dirty_rpc(table, module, atom, [term]) :: term
   def dirty_rpc(table, module, function, arguments) do
     if Engine.system_info(:is_running) == :no or not Engine.table?(table),

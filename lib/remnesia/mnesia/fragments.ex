@@ -12,7 +12,7 @@ defmodule :remnesia_frag do
   """
 
   alias Remnesia.Engine.Local.{Fragments, Signal}
-  alias Remnesia.Engine.Local.FragmentSelect, as: Select
+  alias Remnesia.Mnesia.FragmentSelect, as: Select
 
   @type id :: Remnesia.Mnesia.Explicit.id()
   @type store :: Remnesia.Mnesia.Explicit.store()
@@ -244,6 +244,10 @@ defmodule :remnesia_frag do
   What is known of a table or, as `{table, key}`, of the fragment of a key. Beside the items of `Remnesia.Mnesia.Tables.table_info/2` of the whole:
   `base_table`, `foreign_key`, `foreigners`, `n_fragments`, `node_pool`, `n_ram_copies`, `n_disc_copies`, `n_disc_only_copies`, `n_external_copies`,
   `frag_names`, `frag_size`, `frag_memory`, `frag_dist`; `size` and `memory` are sums.
+
+      iex> {:atomic, :ok} = :remnesia.create_table(:street, frag_properties: [n_fragments: 4])
+      iex> :remnesia.activity(:transaction, fn -> :remnesia.table_info(:street, :frag_names) end, [], :remnesia_frag)
+      [:street, :street_frag2, :street_frag3, :street_frag4]
   """
   @spec table_info(id, store, term, term) :: term
   def table_info(id, store, {table, key}, item),

@@ -62,7 +62,12 @@ defmodule Remnesia.Mnesia.System do
   @spec kill() :: {[:ok], []}
   def kill, do: {[Engine.kill()], []}
 
-  @doc "Remnesia's own modules."
+  @doc """
+  Remnesia's own modules.
+
+      iex> :remnesia in :remnesia.ms()
+      true
+  """
   @spec ms() :: [module]
   def ms, do: Engine.modules()
 
@@ -146,11 +151,22 @@ defmodule Remnesia.Mnesia.System do
   @spec report_event(term) :: :ok
   def report_event(event), do: Engine.report_event(event)
 
-  @doc "There is no log on disc that could be dumped."
+  @doc """
+  Answers `:dumped`: the log goes to the tables on disc by itself, see the guide "Durability".
+
+      iex> :remnesia.dump_log()
+      :dumped
+  """
   @spec dump_log() :: :dumped
   def dump_log, do: :dumped
 
-  @doc "There is no log on disc."
+  @doc """
+  Waits until everything that was committed before is on disc. Without a schema on disc there is no log.
+
+      iex> :remnesia.sync_log()
+      {:error, :no_such_log}
+  """
   @spec sync_log() :: :ok | {:error, term}
-  def sync_log, do: {:error, :no_such_log}
+  def sync_log,
+    do: if(Engine.disc_metrics(), do: Engine.sync(), else: {:error, :no_such_log})
 end

@@ -72,7 +72,14 @@ defmodule Remnesia.Mnesia.Tables do
   @spec transform_table(table, (tuple -> tuple) | :ignore, [atom]) :: result
   def transform_table(table, fun, attributes), do: Engine.transform_table(table, fun, attributes)
 
-  @doc "The same with a new record name."
+  @doc """
+  The same with a new record name.
+
+      iex> :remnesia.transform_table(:hits, fn {:hits, page, n} -> {:hit, page, n} end, [:page, :count], :hit)
+      {:atomic, :ok}
+      iex> :remnesia.table_info(:hits, :record_name)
+      :hit
+  """
   @spec transform_table(table, (tuple -> tuple) | :ignore, [atom], atom) :: result
   def transform_table(table, fun, attributes, record_name),
     do: Engine.transform_table(table, fun, attributes, record_name)
@@ -170,7 +177,12 @@ defmodule Remnesia.Mnesia.Tables do
   @spec read_table_property(table, term) :: tuple
   def read_table_property(table, key), do: Engine.read_table_property(table, key)
 
-  @doc "Gives a property, a tuple whose first element is its key; see `read_table_property/2`."
+  @doc """
+  Gives a property, a tuple whose first element is its key; see `read_table_property/2`.
+
+      iex> :remnesia.write_table_property(:hits, {:color, :red, :dark})
+      {:atomic, :ok}
+  """
   @spec write_table_property(table, tuple) :: result
   def write_table_property(table, property), do: Engine.write_table_property(table, property)
 
@@ -244,7 +256,12 @@ defmodule Remnesia.Mnesia.Tables do
   @spec set_master_nodes([node]) :: :ok | {:error, term}
   def set_master_nodes(nodes), do: Engine.set_master_nodes(nodes)
 
-  @doc "The same for one table."
+  @doc """
+  The same for one table.
+
+      iex> :remnesia.set_master_nodes(:city, [node()])
+      :ok
+  """
   @spec set_master_nodes(table, [node]) :: :ok | {:error, term}
   def set_master_nodes(table, nodes), do: Engine.set_master_nodes(table, nodes)
 

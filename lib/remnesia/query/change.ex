@@ -61,6 +61,8 @@ defmodule Remnesia.Query.Change do
   end
 
   @doc false
+  @spec update_all(Where.t(), keyword | map | (Table.record() -> Table.record())) ::
+          non_neg_integer
   def update_all(%Where{} = where, changes), do: update_where(where, changes)
 
   defp update_where(%Where{table: table, spec: spec}, changes),

@@ -23,6 +23,9 @@ defmodule Remnesia.Query.Data do
 
   Raises `UndefinedFunctionError` (for `__info__/0`) if the first element is not a table module, and
   `FunctionClauseError` if the record is not a tuple.
+
+      iex> Remnesia.Query.Data.load({Example.User, 1, "Ann", 30}).name
+      "Ann"
   """
   @spec load(tuple) :: Table.record()
   def load(record) when is_tuple(record) do
@@ -36,6 +39,9 @@ defmodule Remnesia.Query.Data do
 
   Raises `UndefinedFunctionError` (for `__info__/0`) if it is not the struct of a table module, and
   `FunctionClauseError` if it is no struct.
+
+      iex> Remnesia.Query.Data.dump(%Example.User{id: 1, name: "Ann", age: 30})
+      {Example.User, 1, "Ann", 30}
   """
   @spec dump(Table.record()) :: tuple
   def dump(%{__struct__: table} = struct) do
@@ -45,12 +51,14 @@ defmodule Remnesia.Query.Data do
   end
 
   @doc false
+  @spec load_by_name(tuple) :: Table.record()
   def load_by_name(record) do
     [table | values] = Tuple.to_list(record)
     struct(table, Enum.zip(table.__info__().attributes, values))
   end
 
   @doc false
+  @spec dump_by_name(Table.record()) :: tuple
   def dump_by_name(%{__struct__: table} = struct) do
     List.to_tuple([table | Enum.map(table.__info__().attributes, &Map.get(struct, &1))])
   end

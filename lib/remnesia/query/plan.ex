@@ -66,6 +66,7 @@ defmodule Remnesia.Query.Plan do
   @shown 4
 
   @doc false
+  @spec new(Remnesia.Table.name(), tuple, [atom], non_neg_integer) :: t
   def new(table, {way, bounds, locks, rows, ways, bounded}, attributes, size) do
     attribute = &Enum.at(attributes, &1 - 2)
 
@@ -113,7 +114,14 @@ defmodule Remnesia.Query.Plan do
 
   defp interval({prefix, from, to}), do: %{prefix: prefix, from: from, to: to}
 
-  @doc "The plan as lines of text."
+  @doc """
+  The plan as lines of text.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.explain(Example.Movie, {:==, :id, 1}) end)
+      ...> |> Remnesia.Query.Plan.to_text()
+      ...> |> String.contains?("Example.Movie")
+      true
+  """
   @spec to_text(t) :: String.t()
   def to_text(%__MODULE__{} = plan) do
     lines =

@@ -68,9 +68,12 @@ defmodule Remnesia.Query.Search do
   def select(table, guards, options), do: table |> query(guards, options) |> select_query()
 
   @doc false
+  @spec select(Where.t()) :: [Table.record()]
   def select(%Where{} = where), do: select(where, [], [])
 
   @doc false
+  @spec select(Table.name(), Query.guard() | [Query.guard()] | Query.options()) ::
+          [Table.record()] | [tuple] | {[tuple], Query.continuation()} | :"$end_of_table"
   def select(table, guards_or_options), do: select(table, guards_or_options, [])
 
   defp select_query({table, spec, options}) do
@@ -168,6 +171,9 @@ defmodule Remnesia.Query.Search do
 
   @doc """
   The greatest value of an attribute among the records that fulfil all guards, or `nil` if there are none; see `min/4`.
+
+      iex> Remnesia.transaction!(fn -> Remnesia.Query.max(Example.Movie, :year) end)
+      2013
   """
   @spec max(
           Table.name() | Where.t(),

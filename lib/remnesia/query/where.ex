@@ -44,6 +44,7 @@ defmodule Remnesia.Query.Where do
 
   @doc false
   # The code that makes the struct.
+  @spec compile(Macro.t(), Macro.t(), Macro.Env.t()) :: Macro.t()
   def compile(table, condition, env) do
     {module, attributes} = table!(table, env)
     variables = Remnesia.Table.Definition.build_map(attributes)

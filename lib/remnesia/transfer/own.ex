@@ -39,6 +39,7 @@ defmodule Remnesia.Transfer.Own do
   @no_cluster "on several nodes the backups of the Mnesia door are Mnesia's: :remnesia.backup/1, restore/2"
 
   @doc "Calls the function while the database of this node alone runs."
+  @spec running((() -> result)) :: result | {:error, term} when result: term
   def running(fun) do
     cond do
       Remnesia.Engine.system_info(:is_running) != :yes -> {:error, {:node_not_running, node()}}

@@ -5,6 +5,9 @@
 
 pub use std::sync::atomic::Ordering;
 
+/// The host's way to tell a waiting process that what it waits for is there; opaque here.
+pub type Waker = Box<dyn std::any::Any + Send>;
+
 /// For statics.
 pub mod global {
     pub use parking_lot::Mutex;

@@ -16,6 +16,8 @@ defmodule Remnesia.Mnesia.DoctestTest do
     end)
   end
 
+  doctest :remnesia
+  doctest :remnesia_frag
   doctest Remnesia.Mnesia.Access
   doctest Remnesia.Mnesia.Activity
   doctest Remnesia.Mnesia.Backup

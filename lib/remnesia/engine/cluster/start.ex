@@ -102,11 +102,13 @@ defmodule Remnesia.Engine.Cluster.Start do
   end
 
   @doc false
+  @spec put_mark() :: :ok | {:error, File.posix()}
   def put_mark do
     with :ok <- File.mkdir_p(Directory.data()), do: File.write(mark(), "")
   end
 
   @doc false
+  @spec delete_database() :: :ok | {:error, term}
   def delete_database do
     Choice.choose(:local)
     Directory.delete()

@@ -3,12 +3,14 @@ defmodule Remnesia.Engine.Local.Change do
 
   # Changes of a table's definition, each a transaction of its own.
 
+  alias Remnesia.Engine
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Disc, Fragments, Rebuild, Schema, Signal, Storage}
   alias Remnesia.{Events, Native}
 
   # --- of the definition alone ---
 
+  @spec access_mode(term, term) :: Engine.change()
   def access_mode(table, mode) do
     modify(table, fn cstruct ->
       if mode not in [:read_only, :read_write],
@@ -20,6 +22,7 @@ defmodule Remnesia.Engine.Local.Change do
     end)
   end
 
+  @spec load_order(term, term) :: Engine.change()
   def load_order(:schema, _order), do: Schema.refuse({:bad_type, :schema})
 
   def load_order(table, order) do
@@ -29,6 +32,7 @@ defmodule Remnesia.Engine.Local.Change do
     end)
   end
 
+  @spec majority(term, boolean) :: Engine.change()
   def majority(:schema, majority) when is_boolean(majority),
     do: Schema.refuse({:bad_type, :schema})
 
@@ -52,6 +56,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   # --- properties of the user ---
 
+  @spec read_property(term, term) :: tuple | no_return
   def read_property(table, key) do
     with {:ok, %{user_properties: properties}} <- Definitions.fetch(table),
          property when is_tuple(property) <- List.keyfind(properties, key, 0) do
@@ -61,6 +66,7 @@ defmodule Remnesia.Engine.Local.Change do
     end
   end
 
+  @spec write_property(term, term) :: Engine.change()
   def write_property(table, property) when is_tuple(property) and tuple_size(property) > 0 do
     modify(table, fn %{user_properties: properties} = cstruct ->
       properties = List.keydelete(properties, elem(property, 0), 0)
@@ -70,6 +76,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   def write_property(table, property), do: {:aborted, {:bad_type, table, property}}
 
+  @spec delete_property(term, term) :: Engine.change()
   def delete_property(table, key) do
     modify(table, fn %{user_properties: properties} = cstruct ->
       %{cstruct | user_properties: List.keydelete(properties, key, 0)}
@@ -78,6 +85,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   # --- of the records ---
 
+  @spec transform(term, term, term) :: Engine.change()
   def transform(table, fun, attributes) do
     case Definitions.fetch(table) do
       {:ok, %{record_name: name}} -> transform(table, fun, attributes, name)
@@ -85,6 +93,7 @@ defmodule Remnesia.Engine.Local.Change do
     end
   end
 
+  @spec transform(term, term, term, term) :: Engine.change()
   def transform(table, fun, attributes, record_name)
       when is_list(attributes) and is_atom(record_name) and
              (is_function(fun) or fun == :ignore) do
@@ -122,6 +131,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   # An index is built in slices while reads and writes outside of transactions go on; transactions wait, as the table is locked. The
   # definition changes with the last slice: a process that is killed before leaves the table as it was.
+  @spec add_index(term, term, term) :: Engine.change()
   def add_index(table, attributes, options \\ [])
   def add_index(:schema, _attributes, _options), do: Schema.refuse({:bad_type, :schema})
 
@@ -146,6 +156,7 @@ defmodule Remnesia.Engine.Local.Change do
          do: build(arguments)
   end
 
+  @spec del_index(term, term) :: Engine.change()
   def del_index(:schema, _attributes), do: Schema.refuse({:bad_type, :schema})
 
   def del_index(table, attributes) do
@@ -161,6 +172,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   # --- what one node has little to do for ---
 
+  @spec dump_tables(term) :: Engine.change()
   def dump_tables(tables) when is_list(tables) do
     Schema.change(fn txn ->
       cstructs =
@@ -181,6 +193,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   def dump_tables(tables), do: {:aborted, {:bad_type, tables}}
 
+  @spec force_load(term) :: :yes | {:error, term}
   def force_load(table) when not is_atom(table) or table == :schema,
     do: {:error, {:bad_type, table}}
 
@@ -188,6 +201,7 @@ defmodule Remnesia.Engine.Local.Change do
     if Native.table_size(table) == :error, do: {:error, {:no_exists, table}}, else: :yes
   end
 
+  @spec master_nodes(term) :: :ok | {:error, term}
   def master_nodes(nodes) when is_list(nodes) do
     if Native.running() do
       here = Enum.filter(nodes, &(&1 == node()))
@@ -199,6 +213,7 @@ defmodule Remnesia.Engine.Local.Change do
 
   def master_nodes(nodes), do: {:error, {:bad_type, nodes}}
 
+  @spec master_nodes(term, term) :: :ok | {:error, term}
   def master_nodes(table, nodes) when is_list(nodes) do
     with true <- Native.running(),
          {:ok, cstruct} <- Definitions.fetch(table) do

@@ -9,6 +9,7 @@ defmodule Remnesia.Engine.Local.Checkpoints do
   use GenServer
 
   alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.Definitions
   alias Remnesia.Native
 
@@ -39,10 +40,14 @@ defmodule Remnesia.Engine.Local.Checkpoints do
   def take(name, tables) do
     # The schema stays as it is until the snapshot is taken.
     taken =
-      Remnesia.Engine.transaction(fn ->
-        Remnesia.Engine.lock_global(:schema, :read)
-        begin(name, for(table <- tables, do: definition!(table)), @tries)
-      end)
+      Local.transaction(
+        fn ->
+          Local.lock_global(:schema, :read)
+          begin(name, for(table <- tables, do: definition!(table)), @tries)
+        end,
+        [],
+        :infinity
+      )
 
     with {:atomic, result} <- taken, do: result, else: ({:aborted, reason} -> {:error, reason})
   end
@@ -64,7 +69,7 @@ defmodule Remnesia.Engine.Local.Checkpoints do
       :again ->
         for %{name: table} <- cstructs,
             table != :schema,
-            do: Remnesia.Engine.lock_table(table, :read)
+            do: Local.lock_table(table, :read)
 
         begin(name, cstructs, 0)
 

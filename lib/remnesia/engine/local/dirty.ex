@@ -10,6 +10,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   # --- by key ---
 
+  @spec read(term, term) :: [tuple] | no_return
   def read(table, key) do
     case Native.read(nil, table, key, :read) do
       records when is_list(records) -> records
@@ -17,6 +18,7 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
+  @spec write(term, term) :: :ok | no_return
   def write(table, record)
       when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     case Native.write(nil, table, record, :write) do
@@ -27,6 +29,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def write(table, record), do: Signal.abort({:bad_type, table, record})
 
+  @spec delete(term, term) :: :ok | no_return
   def delete(table, key) do
     case Native.delete(nil, table, key) do
       :ok -> :ok
@@ -34,6 +37,7 @@ defmodule Remnesia.Engine.Local.Dirty do
     end
   end
 
+  @spec delete_object(term, term) :: :ok | no_return
   def delete_object(table, record)
       when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     if Pattern.variable?(record), do: Signal.abort({:bad_type, table, record})
@@ -48,6 +52,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def delete_object(table, record), do: Signal.abort({:bad_type, table, record})
 
+  @spec update_counter(term, term, term) :: integer | no_return
   def update_counter(table, key, increment)
       when is_atom(table) and table != :schema and is_integer(increment) do
     case Native.update_counter(nil, table, key, increment) do
@@ -63,6 +68,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   # --- searches ---
 
+  @spec match_object(term, term) :: [tuple] | no_return
   def match_object(table, pattern)
       when is_atom(table) and table != :schema and is_tuple(pattern) and tuple_size(pattern) > 2 do
     spec = [{pattern, [], [:"$_"]}]
@@ -81,6 +87,7 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   def match_object(table, pattern), do: Signal.abort({:bad_type, table, pattern})
 
+  @spec select(term, term) :: [term] | no_return
   def select(table, spec) when is_atom(table) and table != :schema and is_list(spec) do
     # What is found in one slice costs one call and no lists of arguments.
     case Native.select(nil, table, spec, :read, 0) do
@@ -92,6 +99,8 @@ defmodule Remnesia.Engine.Local.Dirty do
   def select(table, spec), do: Signal.abort({:bad_type, table, spec})
 
   @doc "The first chunk of a search, in the activity of this id."
+  @spec select(term, list, integer, term) ::
+          {[term], Scan.continuation()} | :"$end_of_table" | no_return
   def select(table, spec, limit, id) do
     stored!(table)
     if limit < 1, do: refuse_chunk(table, spec, limit)
@@ -111,20 +120,24 @@ defmodule Remnesia.Engine.Local.Dirty do
   end
 
   @doc "Where Mnesia asks how a table is stored, it says so of one that is not there."
+  @spec stored!(term) :: :ok | no_return
   def stored!(table) do
     if Native.table_size(table) == :error,
       do: Signal.abort({:no_exists, {table, :disc_copies}}),
       else: :ok
   end
 
+  @spec index_read(term, term, term) :: [tuple] | no_return
   def index_read(table, value, attribute), do: Index.dirty_lookup(table, value, attribute)
 
+  @spec index_match_object(term, term, term) :: [tuple] | no_return
   def index_match_object(table, pattern, attribute) do
     Index.check_pattern(table, pattern, attribute, & &1)
     match_object(table, pattern)
   end
 
   @doc "The records that have a value at an indexed position."
+  @spec index_lookup(term, term, pos_integer) :: [tuple] | no_return
   def index_lookup(table, value, position) do
     case Native.index_read(nil, table, value, position) do
       {:done, records} ->
@@ -148,17 +161,23 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   # --- keys ---
 
+  @spec all_keys(term) :: [term] | no_return
   def all_keys(table) when is_atom(table) and table != :schema,
     do: scan(:all_keys, [nil, table], table)
 
   def all_keys(table), do: Signal.abort({:bad_type, table})
 
   # The NIFs are called by name: a call of one by its name in a variable costs as much as what it does.
+  @spec first(term) :: term | no_return
   def first(table), do: found(Native.first(nil, table), table, :none)
+  @spec last(term) :: term | no_return
   def last(table), do: found(Native.last(nil, table), table, :none)
+  @spec next(term, term) :: term | no_return
   def next(table, key), do: found(Native.next(nil, table, key), table, {:of, key})
+  @spec prev(term, term) :: term | no_return
   def prev(table, key), do: found(Native.prev(nil, table, key), table, {:of, key})
 
+  @spec last_number(term) :: number | nil | no_return
   def last_number(table) do
     case Native.last_number(nil, table) do
       {:"$error", reason} -> refuse(table, [table], reason)

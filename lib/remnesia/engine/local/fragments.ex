@@ -143,7 +143,7 @@ defmodule Remnesia.Engine.Local.Fragments do
   @spec number(state, term) :: pos_integer | no_return
   def number({:frag_state, _, n, module, hash}, key) do
     case hash(module).key_to_frag_number(hash, key) do
-      number when is_integer(number) and number in 1..n ->
+      number when is_integer(number) and number >= 1 and number <= n ->
         number
 
       other ->

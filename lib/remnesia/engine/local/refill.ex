@@ -8,6 +8,7 @@ defmodule Remnesia.Engine.Local.Refill do
   # happened, and a VM that dies leaves the old tables or the new ones.
 
   alias Remnesia.Engine.Cstruct
+  alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Signal, Successor, Wait}
   alias Remnesia.{Events, Native}
 
@@ -173,14 +174,14 @@ defmodule Remnesia.Engine.Local.Refill do
     do: done!(Successor.write(table.name, record))
 
   defp write(%{how: :keep} = table, record),
-    do: Remnesia.Engine.write(table.name, record, :write)
+    do: Local.write(table.name, record, :write)
 
   defp write(_deleted, _record), do: :ok
 
   defp delete(%{how: :shadow} = table, key),
     do: done!(Wait.with_room(fn -> Native.shadow_delete(table.name, key) end))
 
-  defp delete(%{how: :keep} = table, key), do: Remnesia.Engine.delete(table.name, key, :write)
+  defp delete(%{how: :keep} = table, key), do: Local.delete(table.name, key, :write)
   defp delete(_deleted, _key), do: :ok
 
   defp done!({:"$error", reason}), do: Signal.abort(Signal.reason(reason))

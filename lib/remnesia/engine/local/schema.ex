@@ -8,6 +8,7 @@ defmodule Remnesia.Engine.Local.Schema do
   import Remnesia.Engine.Local.Transaction, only: [current: 0]
 
   alias Remnesia.Engine.Cluster.Start
+  alias Remnesia.Engine
   alias Remnesia.Engine.Cstruct
 
   alias Remnesia.Engine.Local.{
@@ -28,6 +29,7 @@ defmodule Remnesia.Engine.Local.Schema do
   @no_cluster "`config :remnesia, engine: :local` says that tables live on this node"
   @convert "a node with tables of its own cannot join a cluster"
 
+  @spec create_table(term, term) :: Engine.change()
   def create_table(table, options) when is_list(options) do
     change(fn _txn ->
       for cstruct <- table |> Cstruct.read!(options) |> fragments() |> Enum.map(&check!/1),
@@ -97,6 +99,7 @@ defmodule Remnesia.Engine.Local.Schema do
     end
   end
 
+  @spec delete_table(term) :: Engine.change()
   def delete_table(:schema), do: change(fn _txn -> Signal.abort({:bad_type, :schema}) end)
 
   def delete_table(table) do
@@ -132,6 +135,7 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   # Unlike the other changes this one aborts the transaction it is called in. Where there is an access module that is asked.
+  @spec clear_table(term) :: Engine.change()
   def clear_table(table) do
     if Transaction.inside?(), do: Signal.abort(:nested_transaction)
 
@@ -180,6 +184,7 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   @doc "Tells subscribers of the schema that a definition was written or deleted, and what it was before."
+  @spec tell(:write | :delete, Cstruct.t(), [Cstruct.t()] | :undefined) :: :ok
   def tell(operation, cstruct, old) do
     {simple, detailed} = Events.subscribers(:schema)
 
@@ -209,6 +214,7 @@ defmodule Remnesia.Engine.Local.Schema do
   defp record(cstruct),
     do: {:schema, cstruct.name, cstruct |> Cstruct.to_list() |> Keyword.delete(:external_copies)}
 
+  @spec add_table_copy(term, term, term) :: Engine.change()
   def add_table_copy(table, node, type) do
     change(fn _txn ->
       if not (is_atom(table) and is_atom(node)), do: Signal.abort({:badarg, table, node})
@@ -223,6 +229,7 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   # The last copy takes the table with it.
+  @spec del_table_copy(term, term) :: Engine.change()
   def del_table_copy(table, node) do
     change(fn txn ->
       if not is_atom(node), do: Signal.abort({:badarg, table, node})
@@ -239,6 +246,7 @@ defmodule Remnesia.Engine.Local.Schema do
     end
   end
 
+  @spec move_table_copy(term, term, term) :: Engine.change()
   def move_table_copy(table, from, to) do
     change(fn _txn ->
       cond do
@@ -263,6 +271,7 @@ defmodule Remnesia.Engine.Local.Schema do
     end)
   end
 
+  @spec change_table_copy_type(term, term, term) :: Engine.change()
   def change_table_copy_type(table, node, type) do
     change(fn txn ->
       if not is_atom(node), do: Signal.abort({:badarg, table, node})
@@ -303,6 +312,7 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # --- the schema on disc, other nodes ---
 
+  @spec create_schema(term) :: :ok | {:error, term}
   def create_schema([]), do: create_schema([node()])
 
   def create_schema(nodes) when is_list(nodes) do
@@ -330,6 +340,7 @@ defmodule Remnesia.Engine.Local.Schema do
     if Native.running() or Directory.exists?(), do: {node, {:already_exists, node}}
   end
 
+  @spec delete_schema(term) :: :ok | {:error, term}
   def delete_schema([_ | _] = nodes) do
     cond do
       Native.running() and node() in nodes ->
@@ -345,6 +356,7 @@ defmodule Remnesia.Engine.Local.Schema do
 
   def delete_schema(nodes), do: {:error, {:badarg, nodes}}
 
+  @spec change_config(term, term) :: {:ok, term} | {:error, term}
   def change_config(:extra_db_nodes, nodes) when is_list(nodes) do
     {here, others} = Enum.split_with(nodes, &(&1 == node()))
 
@@ -382,6 +394,7 @@ defmodule Remnesia.Engine.Local.Schema do
   # waits looks again every few milliseconds.
   @poll 10
 
+  @spec wait_for_tables(term, term) :: :ok | {:timeout, [term]} | {:error, term}
   def wait_for_tables(tables, timeout)
       when is_list(tables) and (timeout == :infinity or (is_integer(timeout) and timeout >= 0)) do
     deadline = if timeout == :infinity, do: :infinity, else: now() + timeout
@@ -414,6 +427,7 @@ defmodule Remnesia.Engine.Local.Schema do
   # --- helpers ---
 
   @doc "Runs a change of the schema as a transaction of its own; the function gets the transaction."
+  @spec change((reference -> value)) :: Engine.result(value) when value: term
   def change(fun) do
     # Also a dirty activity is one that it would be nested in.
     if Activity.get_id() != :undefined do
@@ -439,6 +453,7 @@ defmodule Remnesia.Engine.Local.Schema do
   def refuse(reason), do: change(fn _txn -> Signal.abort(reason) end)
 
   @doc "The definition of a table that is there."
+  @spec existing!(term, term) :: Cstruct.t() | no_return
   def existing!(table, reason) do
     case Definitions.fetch(table) do
       {:ok, cstruct} -> cstruct
@@ -447,6 +462,7 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   @doc "Refuses a table that cannot be changed."
+  @spec writable!(term) :: :ok | no_return
   def writable!(table) do
     if existing!(table, {:no_exists, table}).access_mode == :read_only,
       do: Signal.abort({:no_exists, table}),

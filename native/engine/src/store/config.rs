@@ -2,7 +2,7 @@
 
 use super::file::Modes;
 use super::StoreError;
-use crate::txn::lock::Waker;
+use crate::sync::Waker;
 use std::time::Duration;
 
 /// Settings of a store. The defaults suit a machine with a few GB of memory.

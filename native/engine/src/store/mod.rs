@@ -40,8 +40,8 @@ pub use read::{Held, Stored};
 pub use recovery::FORMAT;
 pub use reserved::{Committed, Reserved, Table};
 
+use crate::sync::Waker;
 use crate::term::Record;
-use crate::txn::lock::Waker;
 use disc_atoms::Dictionary;
 use file::{Dir, Modes, RealDir};
 use flush::{meta, Flush};

@@ -20,7 +20,7 @@ pub use signal::Signal;
 use super::config::{Config, Metrics, Observer};
 use super::file::Dir;
 use super::StoreError;
-use crate::txn::lock::Waker;
+use crate::sync::Waker;
 use append::{Active, Append};
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;

@@ -9,7 +9,7 @@ use super::frame::{self, Kind, DATA};
 use super::segment::{self, credit, Closed, Segment, Spare};
 use super::{Log, Wait, CLOSED, FAILED, OK, REPAIRING, STARVED};
 use crate::store::StoreError;
-use crate::txn::lock::Waker;
+use crate::sync::Waker;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

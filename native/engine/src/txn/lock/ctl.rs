@@ -1,6 +1,7 @@
 //! The control block of a transaction: what others need to know of it.
 
-use super::queue::{Waker, Wakes};
+use super::queue::Wakes;
+use crate::sync::Waker;
 use crate::sync::{global, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// One per process that runs transactions. Blocks are leaked and used again, so that lock tables hold plain references: there are

@@ -19,8 +19,9 @@ mod queue;
 mod record;
 mod table;
 
+pub use crate::sync::Waker;
 pub use ctl::{CommitWait, TxnCtl};
 pub use mode::Modes;
-pub use queue::{Request, Verdict, Waker, Wakes};
+pub use queue::{Request, Verdict, Wakes};
 pub use record::{ByLock, LockId, Passed, RecordLocks};
 pub use table::TableLock;

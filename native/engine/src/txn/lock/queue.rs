@@ -2,10 +2,8 @@
 
 use super::ctl::TxnCtl;
 use super::mode::Modes;
+use crate::sync::Waker;
 use smallvec::SmallVec;
-
-/// The host's way to tell a waiting process that it has its lock; opaque here.
-pub type Waker = Box<dyn std::any::Any + Send>;
 
 /// Wakers to call when no lock is held any more.
 pub type Wakes = SmallVec<[Waker; 1]>;

@@ -3,8 +3,9 @@
 //! Two things with one hash share a lock: that costs a wait once in 2^64, and no memory for keys.
 
 use super::ctl::TxnCtl;
-use super::queue::{Lock, Request, Verdict, Waker, Wakes};
+use super::queue::{Lock, Request, Verdict, Wakes};
 use crate::sync::Mutex;
+use crate::sync::Waker;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 

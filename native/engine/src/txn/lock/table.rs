@@ -12,7 +12,8 @@
 
 use super::ctl::TxnCtl;
 use super::mode::Modes;
-use super::queue::{Lock, Request, Verdict, Waker, Wakes};
+use super::queue::{Lock, Request, Verdict, Wakes};
+use crate::sync::Waker;
 use crate::sync::{AtomicU32, Mutex, Ordering};
 use crossbeam::utils::CachePadded;
 

@@ -1,4 +1,4 @@
-defmodule Remnesia.Engine.Local.FragmentSelect do
+defmodule Remnesia.Mnesia.FragmentSelect do
   @moduledoc false
 
   # Searches through the fragments that a specification may find something in, all locked before. A continuation has Mnesia's form:
