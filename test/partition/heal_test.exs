@@ -3,7 +3,7 @@ defmodule Remnesia.PartitionHealTest do
   use ExUnit.Case, async: true
 
   import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.{Links, Load, Peers}
+  alias Remnesia.{Links, Load, Peers, Replicas}
 
   @moduletag :peers
   @moduletag timeout: 300_000
@@ -69,8 +69,9 @@ defmodule Remnesia.PartitionHealTest do
     end
   end
 
-  # It ended with Mnesia.
+  # Its subscription ended with Mnesia.
   defp listen_again(peer) do
+    on(peer, do: Process.exit(Process.whereis(:listener), :kill))
     Links.wait(fn -> on(peer, do: Process.whereis(:listener)) == nil end)
     listen(peer)
   end
@@ -95,15 +96,6 @@ defmodule Remnesia.PartitionHealTest do
   end
 
   defp stop_load({a, _b, c}), do: {Load.stop(a, :on_a), Load.stop(c, :on_c)}
-
-  defp same!(peers, tables) do
-    for table <- tables, into: %{} do
-      for peer <- peers, do: Peers.mnesia(peer, :sync_log, [])
-      [first | others] = Enum.map(peers, &Peers.content(&1, table))
-      for other <- others, do: assert(other == first, "#{table} differs")
-      {table, first}
-    end
-  end
 
   defp all_running!(peers) do
     for peer <- peers do
@@ -157,10 +149,10 @@ defmodule Remnesia.PartitionHealTest do
     assert {about.kept, about.reloaded} == {[node_a, node_b], [node_c]}
     assert {about.strategy, about.failed, about.merged} == {:keep_majority, [], %{}}
     assert :no_majority in reasons
-    assert reasons -- [:no_majority, :node_not_running, :no_exists] == []
+    assert reasons -- [:no_majority, :node_not_running, :no_exists, :shutdown] == []
     all_running!([a, b, c])
 
-    tables = same!([a, b, c], [:d, :s, :m, :bag])
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
     assert [{^node_c, path}] = about.files
     versions = in_files([a, b, c], about.files)
     # Each acknowledged write is there, or in the file; those of the kept side are all there.
@@ -204,7 +196,7 @@ defmodule Remnesia.PartitionHealTest do
     assert {about.kept, about.reloaded} == {[node_c], [node_a, node_b]}
     assert about.failed == []
     all_running!([a, b, c])
-    tables = same!([a, b, c], [:d, :s, :m, :bag])
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
     versions = in_files([a, b, c], about.files)
     assert missing(done_c, :on_c, tables, %{}) == []
     assert missing(done_a, :on_a, tables, versions) == []
@@ -214,7 +206,7 @@ defmodule Remnesia.PartitionHealTest do
     assert [{^node_a, _path}] = about.files
 
     # The winner has no copy of this one, and it is in memory: it is as after any stop of all its nodes.
-    assert same!([a, b], [:two]) == %{two: []}
+    assert Replicas.same!([a, b], [:two]) == %{two: []}
     Enum.each([a, b, c], &Peers.stop/1)
   end
 
@@ -241,7 +233,7 @@ defmodule Remnesia.PartitionHealTest do
     assert about.merged.d > 1
     assert about.failed == []
     all_running!([a, b, c])
-    tables = same!([a, b, c], [:d, :s, :m, :bag])
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
     # Nothing that either side acknowledged is missing.
     assert missing(done_a, :on_a, tables, %{}) == []
     assert missing(done_c, :on_c, tables, %{}) == []

@@ -7,16 +7,17 @@ defmodule Remnesia.Load do
 
   @doc """
   Starts to write records `{table, {tag, n}, rem(n, 50), n}` and, in the same transaction, `{table, rem(n, 20), tag, n}`, by `sync_transaction`, into
-  each of the tables in turn.
+  each of the tables in turn; on another node, if one is named, which this one asks.
   """
-  def start(peer, tables, tag), do: Peers.call(peer, __MODULE__, :begin, [tables, tag])
+  def start(peer, tables, tag, on \\ nil),
+    do: Peers.call(peer, __MODULE__, :begin, [tables, tag, on])
 
   @doc "Stops it; the acknowledged `{table, n}`, newest first, and the reasons of what was not."
   def stop(peer, tag), do: Peers.call(peer, __MODULE__, :finish, [tag])
 
   @doc false
-  def begin(tables, tag) do
-    pid = spawn(fn -> loop(tables, tag, 1, [], MapSet.new()) end)
+  def begin(tables, tag, on) do
+    pid = spawn(fn -> loop(tables, {tag, on || node()}, 1, [], MapSet.new()) end)
     Process.register(pid, tag)
     :ok
   end
@@ -32,9 +33,9 @@ defmodule Remnesia.Load do
     end
   end
 
-  defp loop([table | tables], tag, n, done, reasons) do
+  defp loop([table | tables], {tag, on} = where, n, done, reasons) do
     {done, reasons} =
-      case :mnesia.sync_transaction(fn -> write(table, tag, n) end) do
+      case attempt(table, tag, n, on) do
         {:atomic, :ok} ->
           {[{table, n} | done], reasons}
 
@@ -46,7 +47,20 @@ defmodule Remnesia.Load do
     receive do
       {:stop, from} -> send(from, {:stopped, {done, MapSet.to_list(reasons)}})
     after
-      2 -> loop(tables ++ [table], tag, n + 1, done, reasons)
+      2 -> loop(tables ++ [table], where, n + 1, done, reasons)
+    end
+  end
+
+  # Mnesia ends who is in a transaction when it stops.
+  defp attempt(table, tag, n, on) do
+    {pid, monitor} =
+      Node.spawn_monitor(on, fn ->
+        exit({:answer, :mnesia.sync_transaction(fn -> write(table, tag, n) end)})
+      end)
+
+    receive do
+      {:DOWN, ^monitor, _, ^pid, {:answer, answer}} -> answer
+      {:DOWN, ^monitor, _, ^pid, reason} -> {:aborted, reason}
     end
   end
 

@@ -81,10 +81,6 @@ defmodule Remnesia.Partition.Watch do
     if state.again, do: {:noreply, look(%{state | again: false})}, else: {:noreply, state}
   end
 
-  # Mnesia goes down with its subscribers linked to it.
-  def handle_info({:EXIT, pid, _reason}, %{source: pid} = state),
-    do: {:noreply, %{state | source: nil, since: nil}}
-
   def handle_info(_other, state), do: {:noreply, state}
 
   # --- listening ---
