@@ -110,13 +110,7 @@ defmodule Remnesia.PartitionHealTest do
   defp in_files(peers, files) do
     for {node, path} <- files, {_, ^node} = peer <- peers, reduce: %{} do
       versions ->
-        {:ok, found} =
-          Peers.call(peer, Remnesia.Partition.Versions, :fold, [
-            path,
-            1_000,
-            versions,
-            &Remnesia.Load.add/4
-          ])
+        {:ok, found} = Peers.call(peer, Remnesia.Partition, :fold, [path, versions, &Load.add/4])
 
         found
     end

@@ -45,7 +45,7 @@ defmodule Remnesia.Replicas do
   # The native table says the same of itself, where it is one.
   defp native(table) do
     case Remnesia.Native.table_check({:mnesia, table}) do
-      :error -> :ok
+      {:"$error", {:no_exists, _stock}} -> :ok
       other -> other
     end
   end

@@ -41,4 +41,22 @@ defmodule Remnesia.Partition.Policy do
   def kind({:heal, {:merge, _fun}}), do: :merge
   def kind({:heal, strategy}), do: strategy
   def kind(policy), do: policy
+
+  @doc """
+  Options of a new table: with `:keep_majority` it gets `majority: true` unless they say otherwise, so that the smaller side stops writing.
+  """
+  @spec table_options(term) :: term
+  def table_options(options) when is_list(options) do
+    with {:ok, {:heal, :keep_majority}} <- configured(),
+         false <- List.improper?(options),
+         true <- Enum.all?(options, &match?({_, _}, &1)),
+         false <- List.keymember?(options, :majority, 0),
+         false <- List.keyfind(options, :local_content, 0) == {:local_content, true} do
+      [{:majority, true} | options]
+    else
+      _otherwise -> options
+    end
+  end
+
+  def table_options(options), do: options
 end
