@@ -156,7 +156,7 @@ defmodule Remnesia.ClusterSchemaTest do
     assert grow.() == {:atomic, :ok}
     assert Peers.mnesia(a, :install_fallback, [file]) == :ok
     peers = restart_all(context, peers)
-    # A fallback does not bring records of tables in memory: Mnesia's rule, also for its own.
+    # Mnesia puts records of external tables in memory where nobody reads them.
     assert Replicas.same!(peers, tables) == %{before | r: []}
     assert Peers.mnesia(hd(peers), :table_info, [:d, :index]) == [3]
     write(Enum.at(peers, 1), :d, 500..510, :after)

@@ -112,4 +112,19 @@ defmodule Remnesia.PartitionDecisionTest do
              e: %{compare: [shared: [:d], t: [:a]], load: [shared: [:d], t: [:a]]}
            }
   end
+
+  test "a copy that is not loaded has nothing to tell, and nobody loads from it" do
+    copies = %{t: [:a, :b, :c, :d], u: [:a, :c], none: [:a, :c]}
+    active = %{t: [:b, :d], u: [:c], none: []}
+
+    assert Decision.plan([[:a, :b], [:c, :d]], copies, active) == %{
+             c: %{compare: [], load: [t: [:b]]},
+             d: %{compare: [t: [:b]], load: [t: [:b]]}
+           }
+  end
+
+  test "a node that does not answer makes no partition" do
+    views = views([[:a, :b, :c]])
+    assert Decision.decide(Map.delete(views, :b), :keep_majority) == :whole
+  end
 end

@@ -2,8 +2,8 @@ defmodule Remnesia.PartitionHealTest do
   # Three nodes, the third one cut off under load; each strategy does what the guide says, and nothing is lost without a trace.
   use ExUnit.Case, async: true
 
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.{Links, Load, Peers, Replicas}
+  import Remnesia.Peers, only: [on: 2]
+  alias Remnesia.{Links, Listener, Load, Peers, Replicas}
 
   @moduletag :peers
   @moduletag timeout: 300_000
@@ -34,56 +34,9 @@ defmodule Remnesia.PartitionHealTest do
       assert Peers.mnesia(a, :create_table, [table, options ++ attributes]) == {:atomic, :ok}
     end
 
-    for peer <- peers, do: listen(peer)
+    Enum.each(peers, &Listener.start/1)
     {a, b, c}
   end
-
-  # A process there that keeps what the policy tells.
-  defp listen(peer) do
-    on peer do
-      me = self()
-
-      spawn(fn ->
-        Process.register(self(), :listener)
-        {:ok, _} = :mnesia.subscribe(:system)
-        send(me, :listening)
-
-        keep = fn keep, told ->
-          receive do
-            {:mnesia_system_event, {:mnesia_user, {:remnesia_partition, what, about}}} ->
-              keep.(keep, [{what, about} | told])
-
-            {:told, from} ->
-              send(from, {:told, Enum.reverse(told)})
-              keep.(keep, told)
-
-            _other ->
-              keep.(keep, told)
-          end
-        end
-
-        keep.(keep, [])
-      end)
-
-      receive(do: (:listening -> :ok))
-    end
-  end
-
-  # Its subscription ended with Mnesia.
-  defp listen_again(peer) do
-    on(peer, do: Process.exit(Process.whereis(:listener), :kill))
-    Links.wait(fn -> on(peer, do: Process.whereis(:listener)) == nil end)
-    listen(peer)
-  end
-
-  defp told(peer) do
-    on peer do
-      send(:listener, {:told, self()})
-      receive(do: ({:told, told} -> told))
-    end
-  end
-
-  defp wait_told(peer), do: Links.wait(fn -> told(peer) != [] && told(peer) end)
 
   # Cut, both sides write, joined; what was acknowledged on the sides.
   defp partition({a, b, c}, during) do
@@ -137,8 +90,8 @@ defmodule Remnesia.PartitionHealTest do
       on(c, do: :mnesia.dirty_delete(:d, {:on_a, 1}))
     end)
 
-    assert [{:healed, about}] = wait_told(a)
-    assert [{:healed, ^about}] = wait_told(b)
+    assert [{:healed, about}] = Listener.wait(a)
+    assert [{:healed, ^about}] = Listener.wait(b)
     {{done_a, []}, {done_c, reasons}} = stop_load(peers)
     assert {about.kept, about.reloaded} == {[node_a, node_b], [node_c]}
     assert {about.strategy, about.failed, about.merged} == {:keep_majority, [], %{}}
@@ -177,7 +130,7 @@ defmodule Remnesia.PartitionHealTest do
       :stopped = Peers.mnesia(peer, :stop, [])
       :ok = Peers.mnesia(peer, :start, [])
       :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 30_000])
-      listen_again(peer)
+      Listener.start(peer)
     end
 
     partition(peers, fn ->
@@ -185,7 +138,7 @@ defmodule Remnesia.PartitionHealTest do
       on(b, do: for(i <- 1..10, do: :mnesia.dirty_write({:bag, i, :dropped, i})))
     end)
 
-    assert [{:healed, about}] = wait_told(c)
+    assert [{:healed, about}] = Listener.wait(c)
     {{done_a, _}, {done_c, _}} = stop_load(peers)
     assert {about.kept, about.reloaded} == {[node_c], [node_a, node_b]}
     assert about.failed == []
@@ -221,7 +174,7 @@ defmodule Remnesia.PartitionHealTest do
       on(c, do: :mnesia.dirty_delete(:d, :gone))
     end)
 
-    assert [{:healed, about}] = wait_told(a)
+    assert [{:healed, about}] = Listener.wait(a)
     {{done_a, _}, {done_c, _}} = stop_load(peers)
     assert about.refused == %{m: 2}
     assert about.merged.d > 1
@@ -253,11 +206,11 @@ defmodule Remnesia.PartitionHealTest do
 
     for peer <- [a, b, c] do
       assert [{:found, %{reason: :report, islands: [[^node_a, ^node_b], [^node_c]]}}] =
-               wait_told(peer)
+               Listener.wait(peer)
     end
 
     Process.sleep(600)
-    assert length(told(a)) == 1
+    assert length(Listener.told(a)) == 1
     assert on(a, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :a, 1}]
     assert on(c, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :c, 1}]
     Enum.each([a, b, c], &Peers.stop/1)

@@ -51,6 +51,9 @@ defmodule Remnesia.Partition.Decision do
     named = sets |> Map.values() |> List.flatten() |> Enum.uniq()
 
     cond do
+      together?(sets) ->
+        {:ok, [Enum.sort(Map.keys(sets))]}
+
       (unknown = named -- Map.keys(views)) != [] ->
         {:wait, {:unreachable, Enum.sort(unknown)}}
 
@@ -61,6 +64,9 @@ defmodule Remnesia.Partition.Decision do
         {:wait, :overlapping}
     end
   end
+
+  # Who does not answer is slow, or down; that is no partition.
+  defp together?(sets), do: Enum.all?(sets, fn {_node, set} -> Map.keys(sets) -- set == [] end)
 
   # All that a node runs with run with the same ones.
   defp alike?({node, set}, sets), do: node in set and Enum.all?(set, &(sets[&1] == set))
@@ -95,33 +101,37 @@ defmodule Remnesia.Partition.Decision do
 
   @doc """
   What each losing node does, of the ranked islands and the nodes that have copies of each table: it compares these tables with the copies
-  that count, and loads those from there. One node of an island compares a table for all of it.
+  that count, and loads those from there. One node of an island compares a table for all of it. `active` are those of the copies that are loaded: a node
+  that came back alone waits for others, and has nothing to tell.
 
       iex> Remnesia.Partition.Decision.plan([[:a, :b], [:c, :d]], %{t: [:b, :c, :d], own: [:c, :d]})
       %{c: %{compare: [t: [:b]], load: [t: [:b]]}, d: %{compare: [], load: [t: [:b]]}}
   """
-  @spec plan([island], %{atom => [node]}) :: %{node => %{compare: tables, load: tables}}
-  def plan([_winner | losing] = ranked, copies) do
-    keepers = Map.new(copies, fn {table, nodes} -> {table, keepers(ranked, nodes)} end)
+  @spec plan([island], %{atom => [node]}, %{atom => [node]} | nil) ::
+          %{node => %{compare: tables, load: tables}}
+  def plan([_winner | losing] = ranked, copies, active \\ nil) do
+    active = active || copies
+    keepers = Map.new(active, fn {table, nodes} -> {table, first_island(ranked, nodes)} end)
 
     for island <- losing, node <- island, into: %{} do
       load =
         for {table, nodes} <- Enum.sort(copies),
             node in nodes,
-            node not in keepers[table],
+            keepers[table] != [] and node not in keepers[table],
             keepers[table] -- island != [],
             do: {table, keepers[table]}
 
-      compare = Enum.filter(load, fn {table, _} -> first(island, copies[table]) == node end)
+      compare =
+        Enum.filter(load, fn {table, _} -> Enum.find(island, &(&1 in active[table])) == node end)
+
       {node, %{compare: compare, load: load}}
     end
   end
 
-  defp keepers(ranked, nodes) do
+  # Of the first island that has any of these nodes those that it has.
+  defp first_island(ranked, nodes) do
     Enum.find_value(ranked, [], fn island ->
       if (there = Enum.filter(island, &(&1 in nodes))) != [], do: there
     end)
   end
-
-  defp first(island, nodes), do: Enum.find(island, &(&1 in nodes))
 end

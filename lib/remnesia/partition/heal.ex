@@ -75,7 +75,8 @@ defmodule Remnesia.Partition.Heal do
   end
 
   defp heal(policy, [winners | losing] = islands) do
-    plan = Decision.plan(islands, View.copies())
+    copies = View.copies()
+    plan = Decision.plan(islands, copies, View.active(copies))
     about = %{strategy: Policy.kind(policy), kept: winners, reloaded: List.flatten(losing)}
 
     with {:ok, sides} <- begin(plan, winners, policy),

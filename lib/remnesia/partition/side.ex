@@ -57,8 +57,8 @@ defmodule Remnesia.Partition.Side do
   defp run(healer, work, policy) do
     Process.flag(:trap_exit, true)
     state = %{healer: healer, monitor: Process.monitor(healer), work: work, policy: policy}
-    ok!(Files.prepare())
     path = Files.new_path()
+    with {:error, reason} <- Files.prepare(), do: exit({:not_written, path, reason})
     holder = hold(work.compare)
     written = BackupFile.write(path, false, &fill(&1, state, path))
     release(holder)
@@ -148,7 +148,7 @@ defmodule Remnesia.Partition.Side do
     wait_for(:stopped, Enum.take_while(sides, &(&1 != self())), monitors)
     {masters, disc?} = stop(state)
     counts = late(put, types, counts)
-    ok!(Files.note(%{masters: masters, merge: if(merge?(state), do: path)}))
+    ok!(Files.note(%{masters: masters, merge: if(merge?(state) and counts != %{}, do: path)}))
     put.({:end, Enum.to_list(counts)})
     for side <- others, do: send(side, {:stopped, self()})
     {{sides, monitors, disc?}, counts}

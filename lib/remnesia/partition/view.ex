@@ -53,4 +53,30 @@ defmodule Remnesia.Partition.View do
     external = for {_type, nodes} <- :mnesia.table_info(table, :external_copies), do: nodes
     Enum.sort(List.flatten([own, external]))
   end
+
+  @doc "Of these the nodes where the table is loaded."
+  @spec active(%{atom => [node]}) :: %{atom => [node]}
+  def active(copies) do
+    nodes = copies |> Map.values() |> List.flatten() |> Enum.uniq()
+    nodes = Enum.filter(nodes, &(&1 in [node() | Node.list()]))
+    answers = :erpc.multicall(nodes, __MODULE__, :loaded, [], @timeout)
+
+    loaded =
+      for {node, {:ok, tables}} <- Enum.zip(nodes, answers),
+          into: %{},
+          do: {node, MapSet.new(tables)}
+
+    Map.new(copies, fn {table, nodes} ->
+      {table, Enum.filter(nodes, &(is_map_key(loaded, &1) and table in loaded[&1]))}
+    end)
+  end
+
+  @doc false
+  def loaded do
+    for table <- :mnesia.system_info(:local_tables),
+        :mnesia.table_info(table, :where_to_read) == node(),
+        do: table
+  catch
+    :exit, _stopped -> []
+  end
 end

@@ -152,11 +152,14 @@ defmodule Remnesia.Partition.Watch do
     %{state | told: about}
   end
 
+  # It is tried again.
+  defp outcome({:failed, about}, %{told: about} = state), do: state
+
   defp outcome({what, about}, state) do
     text = "remnesia: a partition, #{what}: #{inspect(about)}"
     if what == :healed, do: Logger.warning(text), else: Logger.error(text)
     :erpc.multicall([node() | Node.list()], __MODULE__, :tell, [what, about], 5_000)
-    %{state | told: nil}
+    %{state | told: if(what == :failed, do: about)}
   end
 
   defp now, do: System.monotonic_time(:millisecond)
