@@ -21,10 +21,20 @@ peers =
       [:peers]
   end
 
+namespaces =
+  case peers == [] && Remnesia.Namespaces.unavailable() do
+    nil ->
+      []
+
+    reason ->
+      if reason, do: IO.puts(:stderr, "*** Tests with cut cables are SKIPPED: #{reason} ***\n")
+      [:namespaces]
+  end
+
 # Longer forms: mix test --include long
 ExUnit.start(
   capture_log: true,
-  exclude: [:long | peers],
+  exclude: [:long | peers ++ namespaces],
   formatters: [ExUnit.CLIFormatter, Remnesia.Failures]
 )
 

@@ -10,6 +10,7 @@ defmodule Remnesia.Application do
   alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Local.{Checkpoints, Disc}
   alias Remnesia.Native
+  alias Remnesia.Partition.Watch
 
   require Logger
 
@@ -18,7 +19,7 @@ defmodule Remnesia.Application do
     with :ok <- load(), :ok <- Start.choose(), :ok <- start_database() do
       options = [strategy: :one_for_one, name: Remnesia.Supervisor]
 
-      case Supervisor.start_link([Remnesia.Events, Disc, Checkpoints], options) do
+      case Supervisor.start_link([Remnesia.Events, Disc, Checkpoints | Watch.children()], options) do
         {:ok, supervisor} ->
           start_cluster(supervisor)
 
@@ -46,7 +47,9 @@ defmodule Remnesia.Application do
     state
   end
 
-  defp reason({:shutdown, {:failed_to_start_child, Disc, reason}}), do: reason
+  defp reason({:shutdown, {:failed_to_start_child, child, reason}}) when child in [Disc, Watch],
+    do: reason
+
   defp reason(reason), do: reason
 
   @impl true

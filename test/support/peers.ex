@@ -36,7 +36,7 @@ defmodule Remnesia.Peers do
     end
   end
 
-  @doc "Starts nodes of these short names; a list of `{peer, node}`. Options: `:dir` (where they live), `:args`, `:code`."
+  @doc "Starts nodes of these short names; a list of `{peer, node}`. Options: `:dir` (where they live), `:args`, `:code`, `:env`, `:host`, `:exec`."
   def start(names, options), do: Enum.map(names, &start_one(&1, options))
 
   def start_one(name, options) do
@@ -65,14 +65,16 @@ defmodule Remnesia.Peers do
         Keyword.get(options, :args, [])
 
     {:ok, peer, node} =
-      :peer.start(%{
-        name: :"#{name}_#{System.pid()}",
-        host: @host,
-        longnames: true,
-        connection: :standard_io,
-        args: arguments,
-        wait_boot: 30_000
-      })
+      :peer.start(
+        Map.merge(Map.new(Keyword.take(options, [:exec])), %{
+          name: :"#{name}_#{System.pid()}",
+          host: Keyword.get(options, :host, @host),
+          longnames: true,
+          connection: :standard_io,
+          args: arguments,
+          wait_boot: 30_000
+        })
+      )
 
     {:ok, _apps} = call({peer, node}, Application, :ensure_all_started, [:elixir])
     {:ok, _apps} = call({peer, node}, Application, :ensure_all_started, [:logger])
@@ -82,8 +84,10 @@ defmodule Remnesia.Peers do
   defp ours?(path), do: String.contains?(to_string(path), "/lib/remnesia/")
 
   @doc "Starts nodes that know each other, with one schema on disc and the backend's types; Mnesia runs on all."
-  def cluster(names, options) do
-    peers = start(names, options)
+  def cluster(names, options), do: names |> start(options) |> form()
+
+  @doc "The same, of peers that are there."
+  def form(peers) do
     nodes = for {_peer, node} <- peers, do: node
     [first | _] = peers
     for node <- nodes, do: :pong = call(first, :net_adm, :ping, [node])

@@ -5,6 +5,8 @@ defmodule Remnesia.Engine.Cluster.Storage do
   # `ram_copies` is stock's (an external table in memory blocks a restart where stock's does not, and pays for the log), `remnesia_ram` a
   # native table in memory. `disc_only_copies` is stock's as long as the backend has none.
 
+  alias Remnesia.Partition.Policy
+
   @native %{disc_copies: :remnesia_disc}
   @usual %{
     remnesia_disc: :disc_copies,
@@ -15,7 +17,9 @@ defmodule Remnesia.Engine.Cluster.Storage do
   @doc "Options of a new table."
   @spec options(term) :: term
   def options(options) when is_list(options) do
-    if List.improper?(options), do: options, else: Enum.map(options, &option/1)
+    if List.improper?(options),
+      do: options,
+      else: options |> Policy.table_options() |> Enum.map(&option/1)
   end
 
   def options(options), do: options

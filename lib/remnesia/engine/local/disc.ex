@@ -145,6 +145,7 @@ defmodule Remnesia.Engine.Local.Disc do
   defp load(cstruct) do
     case Native.table_load(cstruct.name) do
       :ok -> loaded(cstruct)
+      {:"$error", {:no_exists, _table}} = gone -> gone
       {:"$error", reason} -> {:error, reason}
     end
   end
@@ -364,9 +365,12 @@ defmodule Remnesia.Engine.Local.Disc do
     teller = spawn_link(fn -> tell_progress(cstruct.name) end)
 
     case load(cstruct) do
+      # Deleted while it was loaded, as Mnesia does where it starts from a fallback.
+      {:"$error", {:no_exists, _table}} ->
+        stop(teller)
+
       :ok ->
-        Process.unlink(teller)
-        Process.exit(teller, :kill)
+        stop(teller)
         time = System.monotonic_time(:millisecond) - begun
 
         if time > @progress_every,
@@ -375,6 +379,11 @@ defmodule Remnesia.Engine.Local.Disc do
       {:error, reason} ->
         exit({:load_failed, cstruct.name, reason})
     end
+  end
+
+  defp stop(teller) do
+    Process.unlink(teller)
+    Process.exit(teller, :kill)
   end
 
   defp tell_progress(table) do

@@ -1,0 +1,130 @@
+defmodule Remnesia.ClusterOracleTest do
+  # The same random programs on three nodes of stock Mnesia and on three of Remnesia: the same answers, and the same tables on every node, also after
+  # nodes have been restarted. Each program runs on another node.
+  use ExUnit.Case, async: true
+
+  import Remnesia.Peers, only: [on: 2]
+  alias Oracle.Door.{Program, Run}
+  alias Remnesia.Peers
+
+  @moduletag :peers
+  @moduletag timeout: 300_000
+
+  @compared Program.tables() ++ [:door_counter]
+
+  setup context do
+    dir = Path.join(System.tmp_dir!(), "remnesia-oracle-#{System.pid()}-#{context.line}")
+    on_exit(fn -> File.rm_rf!(dir) end)
+    seed = System.unique_integer([:positive]) + :os.system_time(:second)
+    seed = String.to_integer(System.get_env("REMNESIA_SEED", "#{seed}"))
+    IO.puts("\ncluster oracle: REMNESIA_SEED=#{seed}")
+    {:ok, seed: seed, options: [dir: dir]}
+  end
+
+  test("three nodes of each", context, do: programs(context, 24))
+
+  @tag :long
+  @tag timeout: 3_600_000
+  test("three nodes of each, many programs", context, do: programs(context, 600))
+
+  # Names in the order of the alphabet on both sides, so that what is in the order of nodes is in one order.
+  defp cluster(side, %{line: line, options: options}) do
+    names = for letter <- ~w(a b c), do: :"#{letter}#{side}#{line}"
+    peers = Peers.start(names, options)
+    for peer <- peers, do: Peers.call(peer, Remnesia.TestErlang, :load, [:door_qlc])
+    for a <- peers, {_, node} <- peers, do: :pong = Peers.call(a, :net_adm, :ping, [node])
+    :ok = Peers.call(hd(peers), side, :create_schema, [nodes(peers)])
+    for peer <- peers, do: :ok = Peers.call(peer, side, :start, [])
+    %{side: side, names: names, peers: peers}
+  end
+
+  defp nodes(peers), do: for({_, node} <- peers, do: node)
+
+  defp programs(%{seed: seed} = context, count) do
+    ours = cluster(:remnesia, context)
+    stock = cluster(:mnesia, context)
+    assert on(hd(ours.peers), do: Remnesia.Engine.Choice.cluster?())
+
+    {ours, stock} =
+      Enum.reduce(1..count, {ours, stock}, fn round, {ours, stock} ->
+        :rand.seed(:exsss, {seed, round, 6})
+        program = Program.random()
+        number = :rand.uniform(3) - 1
+        {got, want} = {run(ours, number, program), run(stock, number, program)}
+        compare(program, got, want, "seed #{seed}, round #{round}, node #{number}")
+
+        if rem(round, 8) == 0 do
+          number = :rand.uniform(3) - 1
+          {ours, stock} = {restart(ours, number, context), restart(stock, number, context)}
+          after_restart = "seed #{seed}, restart of #{number} after round #{round}"
+          assert contents(ours) == contents(stock), after_restart
+          {ours, stock}
+        else
+          {ours, stock}
+        end
+      end)
+
+    for %{peers: peers} <- [ours, stock], peer <- peers, do: Peers.stop(peer)
+  end
+
+  defp compare(program, {ours, contents}, {stock, wanted}, where) do
+    for {{step, got}, want} <- program |> Enum.zip(ours) |> Enum.zip(stock) do
+      assert got == want, "#{where}: #{inspect({step, got, want}, limit: :infinity)}"
+    end
+
+    assert contents == wanted, where
+  end
+
+  defp run(%{side: side, peers: peers} = cluster, number, program) do
+    arguments = [side, program, [disc_copies: nodes(peers)]]
+    {answers, _contents} = Peers.call(Enum.at(peers, number), Run, :run, arguments)
+    {nameless(answers, nodes(peers)), contents(cluster)}
+  end
+
+  # What every node has, which has to be one thing.
+  defp contents(%{side: side, peers: peers}) do
+    for peer <- peers, do: Peers.call(peer, Remnesia.Replicas, :barrier, [[:door_counter]])
+
+    all =
+      for peer <- peers do
+        for table <- @compared do
+          assert Peers.mnesia(peer, :table_info, [table, :where_to_read]) == elem(peer, 1)
+          spec = [{:_, [], [:"$_"]}]
+          {table, Enum.sort(Peers.call(peer, side, :dirty_select, [table, spec]))}
+        end
+      end
+
+    assert [one] = Enum.uniq(all)
+    one
+  end
+
+  defp restart(%{side: side, names: names, peers: peers} = cluster, number, context) do
+    leaving = Enum.at(peers, number)
+    # Stock loses what is not in its log file yet where it is killed.
+    if side == :mnesia, do: :stopped = Peers.mnesia(leaving, :stop, [])
+    Peers.kill(leaving)
+    others = List.delete_at(peers, number)
+    back = Peers.start_one(Enum.at(names, number), context.options)
+    Peers.call(back, Remnesia.TestErlang, :load, [:door_qlc])
+    for {_, node} <- others, do: :pong = Peers.call(back, :net_adm, :ping, [node])
+    :ok = Peers.call(back, side, :start, [])
+    tables = Peers.call(back, side, :system_info, [:local_tables])
+    :ok = Peers.call(back, side, :wait_for_tables, [tables, 60_000])
+    %{cluster | peers: List.replace_at(peers, number, back)}
+  end
+
+  # Answers that name nodes.
+  defp nameless(node, nodes) when is_atom(node) do
+    case Enum.find_index(nodes, &(&1 == node)) do
+      nil -> node
+      number -> {:node, number}
+    end
+  end
+
+  defp nameless([head | tail], nodes), do: [nameless(head, nodes) | nameless(tail, nodes)]
+
+  defp nameless(tuple, nodes) when is_tuple(tuple),
+    do: tuple |> Tuple.to_list() |> Enum.map(&nameless(&1, nodes)) |> List.to_tuple()
+
+  defp nameless(other, _nodes), do: other
+end

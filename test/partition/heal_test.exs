@@ -1,0 +1,218 @@
+defmodule Remnesia.PartitionHealTest do
+  # Three nodes, the third one cut off under load; each strategy does what the guide says, and nothing is lost without a trace.
+  use ExUnit.Case, async: true
+
+  import Remnesia.Peers, only: [on: 2]
+  alias Remnesia.{Links, Listener, Load, Peers, Replicas}
+
+  @moduletag :peers
+  @moduletag timeout: 300_000
+
+  setup context do
+    dir = Path.join(System.tmp_dir!(), "remnesia-heal-#{System.pid()}-#{context.line}")
+    on_exit(fn -> File.rm_rf!(dir) end)
+    names = for letter <- ~w(a b c), do: :"#{letter}h#{context.line}"
+    env = [{:remnesia, :on_partition, context[:policy]}]
+    {:ok, names: names, options: [dir: dir, env: env]}
+  end
+
+  @tables [:d, :s, :m]
+
+  defp cluster(context) do
+    peers = [a, b, c] = Peers.cluster(context.names, context.options)
+    nodes = for {_, node} <- peers, do: node
+    attributes = [attributes: [:k, :v, :w], index: [:v]]
+
+    for {table, options} <- [
+          d: [remnesia_disc: nodes],
+          s: [ram_copies: nodes],
+          m: [remnesia_disc: nodes, majority: true],
+          bag: [remnesia_disc: nodes, type: :bag],
+          own: [remnesia_disc: [elem(c, 1)]],
+          two: [remnesia_ram: [elem(a, 1), elem(b, 1)]]
+        ] do
+      assert Peers.mnesia(a, :create_table, [table, options ++ attributes]) == {:atomic, :ok}
+    end
+
+    Enum.each(peers, &Listener.start/1)
+    {a, b, c}
+  end
+
+  # Cut, both sides write, joined; what was acknowledged on the sides.
+  defp partition({a, b, c}, during) do
+    for {peer, tag} <- [{a, :on_a}, {c, :on_c}], do: Load.start(peer, @tables, tag)
+    Process.sleep(300)
+    Links.cut([a, b], [c])
+    Process.sleep(400)
+    during.()
+    Links.join([a, b], [c])
+  end
+
+  defp stop_load({a, _b, c}), do: {Load.stop(a, :on_a), Load.stop(c, :on_c)}
+
+  defp all_running!(peers) do
+    for peer <- peers do
+      Links.wait(fn -> length(Peers.mnesia(peer, :system_info, [:running_db_nodes])) == 3 end)
+      assert Peers.mnesia(peer, :table_info, [:d, :master_nodes]) == []
+      assert Peers.mnesia(peer, :table_info, [:schema, :master_nodes]) == []
+      assert on(peer, do: Remnesia.Partition.Files.noted()) == nil
+    end
+  end
+
+  # Keys that the files have, of each table.
+  defp in_files(peers, files) do
+    for {node, path} <- files, {_, ^node} = peer <- peers, reduce: %{} do
+      versions ->
+        {:ok, found} = Peers.call(peer, Remnesia.Partition, :fold, [path, versions, &Load.add/4])
+
+        found
+    end
+  end
+
+  defp missing(done, tag, tables, versions) do
+    for {table, n} <- done,
+        key = {tag, n},
+        not List.keymember?(tables[table], key, 1),
+        not Map.has_key?(versions, {table, key}),
+        do: {table, key}
+  end
+
+  @tag policy: {:heal, :keep_majority}
+  test "keep_majority: the minority reloads, what it had is in a file", context do
+    {a, b, c} = peers = cluster(context)
+    [node_a, node_b, node_c] = for {_, node} <- [a, b, c], do: node
+    before = on(c, do: for(i <- 1..3, do: :mnesia.dirty_write({:own, i, i, i})))
+    assert before == [:ok, :ok, :ok]
+
+    partition(peers, fn ->
+      on(c, do: for(i <- 1..50, do: :mnesia.dirty_write({:bag, i, :theirs, i})))
+      on(a, do: for(i <- 25..60, do: :mnesia.dirty_write({:bag, i, :ours, i})))
+      on(c, do: :mnesia.dirty_delete(:d, {:on_a, 1}))
+    end)
+
+    assert [{:healed, about}] = Listener.wait(a)
+    assert [{:healed, ^about}] = Listener.wait(b)
+    {{done_a, []}, {done_c, reasons}} = stop_load(peers)
+    assert {about.kept, about.reloaded} == {[node_a, node_b], [node_c]}
+    assert {about.strategy, about.failed, about.merged} == {:keep_majority, [], %{}}
+    assert :no_majority in reasons
+    assert reasons -- [:no_majority, :node_not_running, :no_exists, :shutdown] == []
+    all_running!([a, b, c])
+
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
+    assert [{^node_c, path}] = about.files
+    versions = in_files([a, b, c], about.files)
+    # Each acknowledged write is there, or in the file; those of the kept side are all there.
+    assert missing(done_a, :on_a, tables, %{}) == []
+    assert missing(done_c, :on_c, tables, versions) == []
+    assert missing(done_c, :on_c, tables, %{}) != []
+    assert versions[{:bag, 1}] == [{:bag, 1, :theirs, 1}]
+    assert versions[{:bag, 60}] == []
+    assert versions[{:d, {:on_a, 1}}] == []
+    assert Enum.sort(tables.bag) == for(i <- 25..60, do: {:bag, i, :ours, i})
+    # Nothing to lose where a majority is asked for, but what was under way.
+    assert Map.get(about.losing, :m, 0) < about.losing.d
+    # What the others do not have stays.
+    assert length(Peers.content(c, :own)) == 3
+    assert File.stat!(path).mode |> Bitwise.band(0o077) == 0
+
+    # Nothing is left to do.
+    assert on(c, do: Remnesia.Partition.Heal.run({:heal, :keep_majority})) == :whole
+    Enum.each([a, b, c], &Peers.stop/1)
+  end
+
+  @tag policy: {:heal, :keep_oldest}
+  test "keep_oldest: the node that has run longest keeps its data, though it is alone", context do
+    peers = {a, b, c} = cluster(context)
+    [node_a, node_b, node_c] = for {_, node} <- [a, b, c], do: node
+    # The first two are younger.
+    for peer <- [a, b] do
+      :stopped = Peers.mnesia(peer, :stop, [])
+      :ok = Peers.mnesia(peer, :start, [])
+      :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 30_000])
+      Listener.start(peer)
+    end
+
+    partition(peers, fn ->
+      on(a, do: :mnesia.dirty_write({:two, 1, :kept, 1}))
+      on(b, do: for(i <- 1..10, do: :mnesia.dirty_write({:bag, i, :dropped, i})))
+    end)
+
+    assert [{:healed, about}] = Listener.wait(c)
+    {{done_a, _}, {done_c, _}} = stop_load(peers)
+    assert {about.kept, about.reloaded} == {[node_c], [node_a, node_b]}
+    assert about.failed == []
+    all_running!([a, b, c])
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
+    versions = in_files([a, b, c], about.files)
+    assert missing(done_c, :on_c, tables, %{}) == []
+    assert missing(done_a, :on_a, tables, versions) == []
+    assert tables.bag == []
+    assert versions[{:bag, 7}] == [{:bag, 7, :dropped, 7}]
+    # One node of an island compares a table for all of it.
+    assert [{^node_a, _path}] = about.files
+
+    # The winner has no copy of this one, and it is in memory: it is as after any stop of all its nodes.
+    assert Replicas.same!([a, b], [:two]) == %{two: []}
+    Enum.each([a, b, c], &Peers.stop/1)
+  end
+
+  @tag policy: {:heal, {:merge, {Remnesia.Load, :merge}}}
+  test "merge: a function makes one record of two versions", context do
+    peers = {a, b, c} = cluster(context)
+
+    on(a,
+      do: for(t <- [:d, :bag], do: :mnesia.sync_dirty(fn -> :mnesia.write({t, :gone, 1, 1}) end))
+    )
+
+    partition(peers, fn ->
+      on(a, do: for(t <- [:d, :s], do: :mnesia.dirty_write({t, :n, 5, :ours})))
+      on(c, do: for(t <- [:d, :s], do: :mnesia.dirty_write({t, :n, 7, :theirs})))
+      on(a, do: for(i <- 1..20, do: :mnesia.dirty_write({:bag, i, :ours, i})))
+      on(c, do: for(i <- 11..30, do: :mnesia.dirty_write({:bag, i, :theirs, i})))
+      on(c, do: for(k <- [:bad, :raises], do: :mnesia.dirty_write({:m, k, 1, 1})))
+      on(c, do: :mnesia.dirty_delete(:d, :gone))
+    end)
+
+    assert [{:healed, about}] = Listener.wait(a)
+    {{done_a, _}, {done_c, _}} = stop_load(peers)
+    assert about.refused == %{m: 2}
+    assert about.merged.d > 1
+    assert about.failed == []
+    all_running!([a, b, c])
+    tables = Replicas.same!([a, b, c], [:d, :s, :m, :bag])
+    # Nothing that either side acknowledged is missing.
+    assert missing(done_a, :on_a, tables, %{}) == []
+    assert missing(done_c, :on_c, tables, %{}) == []
+    assert List.keyfind(tables.d, :n, 1) == {:d, :n, 7, :ours}
+    assert List.keyfind(tables.s, :n, 1) == {:s, :n, 7, :ours}
+    refute List.keymember?(tables.d, :gone, 1)
+    refute List.keymember?(tables.m, :bad, 1)
+    assert Enum.sort(for {:bag, 15, v, _} <- tables.bag, do: v) == [:ours, :theirs]
+    assert length(tables.bag) == 20 + 20 + 1
+    versions = in_files([a, b, c], about.files)
+    assert versions[{:m, :raises}] == [{:m, :raises, 1, 1}]
+    Enum.each([a, b, c], &Peers.stop/1)
+  end
+
+  @tag policy: :report
+  test "report: the islands are told, once, and nothing is done", context do
+    {a, b, c} = cluster(context)
+    [node_a, node_b, node_c] = for {_, node} <- [a, b, c], do: node
+    Links.cut([a, b], [c])
+    on(a, do: :mnesia.dirty_write({:d, 1, :a, 1}))
+    on(c, do: :mnesia.dirty_write({:d, 1, :c, 1}))
+    Links.join([a, b], [c])
+
+    for peer <- [a, b, c] do
+      assert [{:found, %{reason: :report, islands: [[^node_a, ^node_b], [^node_c]]}}] =
+               Listener.wait(peer)
+    end
+
+    Process.sleep(600)
+    assert length(Listener.told(a)) == 1
+    assert on(a, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :a, 1}]
+    assert on(c, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :c, 1}]
+    Enum.each([a, b, c], &Peers.stop/1)
+  end
+end

@@ -1,0 +1,88 @@
+defmodule Remnesia.Load do
+  @moduledoc false
+
+  # Writes on a peer until it is told to stop, and remembers what was acknowledged. Compiled, because blocks of a test are interpreted there.
+
+  alias Remnesia.Peers
+
+  @doc """
+  Starts to write records `{table, {tag, n}, rem(n, 50), n}` and, in the same transaction, `{table, rem(n, 20), tag, n}`, by `sync_transaction`, into
+  each of the tables in turn; on another node, if one is named, which this one asks.
+  """
+  def start(peer, tables, tag, on \\ nil),
+    do: Peers.call(peer, __MODULE__, :begin, [tables, tag, on])
+
+  @doc "Stops it; the acknowledged `{table, n}`, newest first, and the reasons of what was not."
+  def stop(peer, tag), do: Peers.call(peer, __MODULE__, :finish, [tag])
+
+  @doc false
+  def begin(tables, tag, on) do
+    pid = spawn(fn -> loop(tables, {tag, on || node()}, 1, [], MapSet.new()) end)
+    Process.register(pid, tag)
+    :ok
+  end
+
+  @doc false
+  def finish(tag) do
+    monitor = Process.monitor(tag)
+    send(tag, {:stop, self()})
+
+    receive do
+      {:stopped, result} -> result
+      {:DOWN, ^monitor, _, _, reason} -> raise "the load ended: #{inspect(reason)}"
+    end
+  end
+
+  defp loop([table | tables], {tag, on} = where, n, done, reasons) do
+    {done, reasons} =
+      case attempt(table, tag, n, on) do
+        {:atomic, :ok} ->
+          {[{table, n} | done], reasons}
+
+        {:aborted, reason} ->
+          Process.sleep(5)
+          {done, MapSet.put(reasons, kind(reason))}
+      end
+
+    receive do
+      {:stop, from} -> send(from, {:stopped, {done, MapSet.to_list(reasons)}})
+    after
+      2 -> loop(tables ++ [table], where, n + 1, done, reasons)
+    end
+  end
+
+  # Mnesia ends who is in a transaction when it stops.
+  defp attempt(table, tag, n, on) do
+    {pid, monitor} =
+      Node.spawn_monitor(on, fn ->
+        exit({:answer, :mnesia.sync_transaction(fn -> write(table, tag, n) end)})
+      end)
+
+    receive do
+      {:DOWN, ^monitor, _, ^pid, {:answer, answer}} -> answer
+      {:DOWN, ^monitor, _, ^pid, reason} -> {:aborted, reason}
+    end
+  end
+
+  defp write(table, tag, n) do
+    :mnesia.write({table, {tag, n}, rem(n, 50), n})
+    :mnesia.write({table, rem(n, 20), tag, n})
+  end
+
+  defp kind(reason) when is_tuple(reason), do: elem(reason, 0)
+  defp kind(reason), do: reason
+
+  # --- functions that other VMs need in the tests of partitions ---
+
+  @doc false
+  def add(table, key, records, versions), do: Map.put(versions, {table, key}, records)
+
+  @doc false
+  # Counters grow; of the rest the kept side's, or what there is; those of a bag together.
+  def merge(:bag, ours, theirs), do: Enum.uniq(ours ++ theirs)
+  def merge(:m, _ours, {:m, :bad, _, _}), do: :no_record
+  def merge(:m, _ours, {:m, :raises, _, _}), do: raise("on purpose")
+  def merge(:d, {:d, :gone, _, _}, nil), do: :delete
+  def merge(table, {table, :n, a, w}, {table, :n, b, _}), do: {table, :n, max(a, b), w}
+  def merge(_table, ours, theirs), do: ours || theirs
+end
