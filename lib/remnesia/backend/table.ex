@@ -60,7 +60,8 @@ defmodule Remnesia.Backend.Table do
       attributes: attributes,
       index:
         for({position, _type} = index when is_integer(position) <- indexes(properties), do: index),
-      disc_copies: if(alias == :remnesia_ram, do: [], else: [node()])
+      disc_copies: if(alias == :remnesia_disc, do: [node()], else: []),
+      disc_only_copies: if(alias == :remnesia_disc_only, do: [node()], else: [])
     }
   end
 
@@ -83,10 +84,10 @@ defmodule Remnesia.Backend.Table do
   end
 
   defp create(wanted) do
-    rows? = Disc.rows?(wanted)
-    number = if rows?, do: Disc.define(wanted)
+    rows = Disc.rows(wanted)
+    number = if rows, do: Disc.define(wanted)
 
-    case Native.table_create(wanted.name, Cstruct.shape(wanted), wanted, number, rows?) do
+    case Native.table_create(wanted.name, Cstruct.shape(wanted), wanted, number, rows) do
       :ok -> :created
       {:"$error", reason} -> exit({:aborted, reason})
     end
@@ -105,7 +106,7 @@ defmodule Remnesia.Backend.Table do
     wait_until_loaded(table)
 
     cond do
-      Disc.rows?(have) != Disc.rows?(wanted) or have.type != wanted.type ->
+      Disc.rows(have) != Disc.rows(wanted) or have.type != wanted.type ->
         fresh(wanted)
 
       Cstruct.arity(have) != Cstruct.arity(wanted) or reshaping?(have) ->
@@ -209,7 +210,8 @@ defmodule Remnesia.Backend.Table do
   end
 
   defp aside(wanted, number) do
-    :ok = Native.table_put_aside(wanted.name, Cstruct.shape(wanted), number, number != nil)
+    rows = Disc.rows(wanted)
+    :ok = Native.table_put_aside(wanted.name, Cstruct.shape(wanted), number, rows)
   end
 
   defp aside?(table), do: match?({:former, _, _}, Definitions.get({:aside, name(table)}, nil))

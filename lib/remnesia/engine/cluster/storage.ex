@@ -3,9 +3,9 @@ defmodule Remnesia.Engine.Cluster.Storage do
 
   # Names of storage types: the user says and reads Mnesia's, Mnesia knows those of the backend. `disc_copies` is native,
   # `ram_copies` is stock's (an external table in memory blocks a restart where stock's does not, and pays for the log), `remnesia_ram` a
-  # native table in memory. `disc_only_copies` is stock's as long as the backend has none.
+  # native table in memory.
 
-  @native %{disc_copies: :remnesia_disc}
+  @native %{disc_copies: :remnesia_disc, disc_only_copies: :remnesia_disc_only}
   @usual %{
     remnesia_disc: :disc_copies,
     remnesia_ram: :ram_copies,
