@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Cluster do
   #
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
-  alias Remnesia.Engine.Cluster.{Bulk, Info, Start, Storage}
+  alias Remnesia.Engine.Cluster.{Bulk, Info, Several, Start, Storage}
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
   alias Remnesia.Native
@@ -216,7 +216,6 @@ defmodule Remnesia.Engine.Cluster do
 
   # --- schema ---
 
-  @several "an index on several attributes is not available in a cluster"
   @unique "a unique index is not available in a cluster: nodes would have to agree on each value"
 
   # Where Mnesia would say so in the middle of a change.
@@ -226,6 +225,7 @@ defmodule Remnesia.Engine.Cluster do
 
   def create_table(table, options) do
     with :ok <- indexes(options),
+         {:ok, options} <- Several.options(table, options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
   end
 
@@ -234,32 +234,22 @@ defmodule Remnesia.Engine.Cluster do
     cond do
       List.improper?(options) or not Enum.all?(options, &match?({_, _}, &1)) -> :ok
       List.keymember?(options, :unique, 0) -> not_available(@unique)
-      Enum.any?(indexed(options), &several?/1) -> not_available(@several)
       true -> :ok
     end
   end
 
   defp indexes(_options), do: :ok
 
-  defp indexed(options) do
-    with {:index, [_ | _] = index} <- List.keyfind(options, :index, 0),
-         false <- List.improper?(index) do
-      index
-    else
-      _none -> []
-    end
-  end
-
-  defp several?({index, _type}), do: several?(index)
-  defp several?(index), do: match?([_, _ | _], index)
   defp not_available(text), do: {:aborted, {:not_available, text}}
 
   def add_table_index(table, attributes, options \\ [])
   def add_table_index(_table, _attributes, [_ | _]), do: not_available(@unique)
-  def add_table_index(_table, [_, _ | _], []), do: not_available(@several)
+  def add_table_index(table, [_, _ | _] = attributes, []), do: Several.add(table, attributes)
 
   def add_table_index(table, attributes, []),
     do: Storage.usual(:mnesia.add_table_index(table, one(attributes)))
+
+  def del_table_index(table, [_, _ | _] = attributes), do: Several.drop(table, attributes)
 
   def del_table_index(table, attributes),
     do: Storage.usual(:mnesia.del_table_index(table, one(attributes)))

@@ -9,6 +9,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   use GenServer
 
+  alias Remnesia.Engine.Cluster.Convert
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Directory, Wait}
   alias Remnesia.Events
@@ -102,11 +103,11 @@ defmodule Remnesia.Engine.Local.Disc do
 
   defp read do
     with {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
-      case definitions(tables) do
-        {:ok, cstructs} ->
-          for {number, cstruct} <- cstructs, do: restore(number, cstruct)
-          {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
-
+      with {:ok, cstructs} <- definitions(tables),
+           {:ok, cstructs} <- Convert.at_start(cstructs) do
+        for {number, cstruct} <- cstructs, do: restore(number, cstruct)
+        {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
+      else
         {:error, reason} ->
           Native.disc_close(Directory.data())
           {:error, reason}
