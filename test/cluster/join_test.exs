@@ -141,7 +141,8 @@ defmodule Remnesia.Cluster.JoinTest do
               do: :erlang.halt(137, flush: false)
           end
 
-          Remnesia.Cluster.join(node, progress: progress)
+          result = Remnesia.Cluster.join(node, progress: progress)
+          raise "not killed: #{inspect(result)}"
         end
       )
 

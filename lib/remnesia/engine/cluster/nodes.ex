@@ -109,7 +109,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
            do: :mnesia.change_config(:extra_db_nodes, [node]),
            else: Start.join([node])
          ) do
-      {:ok, [_ | _]} -> say.("connected to #{node}") && :ok
+      {:ok, [_ | _]} -> tell(say, "connected to #{node}")
       {:ok, []} -> {:error, {:not_reachable, node}}
       {:error, reason} -> {:error, reason}
     end
@@ -131,7 +131,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   defp schema_to_disc(say) do
     with :ok <- Mark.put(:cluster),
          :ok <- atomic(:mnesia.change_table_copy_type(:schema, node(), :disc_copies)),
-         do: say.("the schema is on disc") && :ok
+         do: tell(say, "the schema is on disc")
   end
 
   # --- the tables ---
@@ -171,12 +171,12 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   end
 
   defp copy(table, type, which, say) do
-    teller = spawn_link(fn -> tell(table, which, say) end)
+    teller = spawn_link(fn -> tell_size(table, which, say) end)
 
     result =
       case Cluster.add_table_copy(table, node(), type) do
         {:atomic, :ok} ->
-          say.("#{inspect(table)} (#{which}): #{:mnesia.table_info(table, :size)} records") && :ok
+          tell(say, "#{inspect(table)} (#{which}): #{:mnesia.table_info(table, :size)} records")
 
         {:aborted, {:already_exists, ^table, _node}} ->
           :ok
@@ -200,7 +200,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
 
   @progress_every 1_000
 
-  defp tell(table, which, say) do
+  defp tell_size(table, which, say) do
     Process.sleep(@progress_every)
 
     records =
@@ -208,7 +208,12 @@ defmodule Remnesia.Engine.Cluster.Nodes do
            do: with(:undefined <- :ets.info(table, :size), do: 0)
 
     say.("#{inspect(table)} (#{which}): #{records} records so far")
-    tell(table, which, say)
+    tell_size(table, which, say)
+  end
+
+  defp tell(say, line) do
+    say.(line)
+    :ok
   end
 
   # A node whose schema is not on its disc cannot merge with another: OTP's merge knows no storage of plug-ins.
