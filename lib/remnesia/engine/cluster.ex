@@ -7,6 +7,7 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine.Cluster.{Bulk, Info, Several, Start, Storage}
+  alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
   alias Remnesia.Native
@@ -225,8 +226,22 @@ defmodule Remnesia.Engine.Cluster do
 
   def create_table(table, options) do
     with :ok <- indexes(options),
+         :ok <- active(table, options),
          {:ok, options} <- Several.options(table, options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
+  end
+
+  # As Mnesia refuses tables on the disc of a node that does not run; those of plug-ins it lets pass.
+  defp active(table, options) do
+    with [_ | _] = nodes <- Storage.native_nodes(options),
+         [node | _] <- nodes -- :mnesia.system_info(:running_db_nodes) do
+      table |> Cstruct.read!(options) |> Cstruct.check!()
+      {:aborted, {:not_active, table, node}}
+    else
+      _all_run -> :ok
+    end
+  catch
+    :exit, {:aborted, reason} -> {:aborted, reason}
   end
 
   # What Mnesia has no word for.

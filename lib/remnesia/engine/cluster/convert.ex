@@ -295,11 +295,10 @@ defmodule Remnesia.Engine.Cluster.Convert do
       :ok
     else
       wait_until_loaded(table)
+      # After a crash one in memory may be empty and read-only.
+      access(table, :read_write)
       rows(Native.select(nil, table, @everything, :read, @chunk), table)
-
-      if definition.access_mode == :read_only,
-        do: :mnesia.change_table_access_mode(table, :read_only)
-
+      access(table, definition.access_mode)
       say("#{inspect(table)}: #{:mnesia.table_info(table, :size)} records are copied")
     end
   end
@@ -312,6 +311,11 @@ defmodule Remnesia.Engine.Cluster.Convert do
     end
   end
 
+  defp access(table, mode) do
+    if :mnesia.table_info(table, :access_mode) != mode,
+      do: {:atomic, :ok} = :mnesia.change_table_access_mode(table, mode)
+  end
+
   defp rows({:done, records}, table), do: write(records, table)
 
   defp rows({_slice_or_limit, records, continuation}, table) do
@@ -319,11 +323,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
     rows(Native.select_next(nil, continuation), table)
   end
 
-  # After a crash it may be read-only with all of it.
-  defp write(records, table) do
-    if :mnesia.table_info(table, :access_mode) == :read_write,
-      do: Enum.each(records, &:mnesia.dirty_write(table, &1))
-  end
+  defp write(records, table), do: Enum.each(records, &:mnesia.dirty_write(table, &1))
 
   defp each(list, fun) do
     Enum.reduce_while(list, :ok, fn item, :ok ->

@@ -247,6 +247,8 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   # It stops itself.
   defp there(node, options) do
     case :rpc.call(node, __MODULE__, :leave, [node, options]) do
+      # It has just gone down.
+      {:badrpc, :nodedown} -> with :ok <- no_last_copy(node, options), do: taken_out(node)
       {:badrpc, reason} -> {:error, {:not_reachable, node, reason}}
       result -> result
     end

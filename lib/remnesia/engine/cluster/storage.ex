@@ -24,6 +24,21 @@ defmodule Remnesia.Engine.Cluster.Storage do
   defp option({key, value}) when is_atom(key), do: {type(key), value}
   defp option(option), do: option
 
+  @doc "The nodes that are to have a new table on their discs."
+  @spec native_nodes(term) :: [term]
+  def native_nodes(options) do
+    if is_list(options) and not List.improper?(options),
+      do:
+        for(
+          {key, [_ | _] = nodes} <- options,
+          is_map_key(@native, key),
+          not List.improper?(nodes),
+          node <- nodes,
+          do: node
+        ),
+      else: []
+  end
+
   @doc "Mnesia's name of a storage type."
   @spec type(term) :: term
   def type(type), do: Map.get(@native, type, type)

@@ -9,6 +9,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   use GenServer
 
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster.Convert
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Directory, Wait}
@@ -86,7 +87,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   # Nobody shall think that the data are gone.
   defp foreign do
-    cluster? = Application.get_env(:remnesia, :engine) == :cluster
+    cluster? = Choice.cluster?()
 
     case Application.get_env(:remnesia, :import) do
       :auto -> :import
