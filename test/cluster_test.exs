@@ -193,10 +193,47 @@ defmodule Remnesia.ClusterTest do
 
     assert text =~ "unique"
 
-    assert {:aborted, {:not_available, text}} =
-             on(a, do: :remnesia.create_table(:u, index: [[:key, :val]]))
+    # An index on several attributes is kept by each native copy, and is no property that a program sees.
+    on(a,
+      n: n,
+      do:
+        {:atomic, :ok} =
+          :remnesia.create_table(:pair,
+            disc_copies: n,
+            attributes: [:k, :a, :b, :c],
+            index: [[:a, :b], :c],
+            user_properties: [{:mine, 1}]
+          )
+    )
 
-    assert text =~ "several attributes"
+    plan = fn peer, spec ->
+      on(peer,
+        spec: spec,
+        do: hd(Tuple.to_list(Remnesia.Native.select_plan({:mnesia, :pair}, spec)))
+      )
+    end
+
+    info = &Peers.call(b, :remnesia, :table_info, [:pair, &1])
+    by = fn head -> [{head, [], [:"$_"]}] end
+    on(a, do: for(i <- 1..50, do: :remnesia.dirty_write({:pair, i, rem(i, 5), rem(i, 3), i})))
+    for peer <- peers, do: assert(plan.(peer, by.({:pair, :_, 1, 2, :_})) == {:index, [3, 4]})
+    assert {Enum.sort(info.(:index)), info.(:user_properties)} == {[5, [3, 4]], [{:mine, 1}]}
+
+    assert Peers.call(b, :remnesia, :add_table_index, [:pair, [:a, :b]]) ==
+             {:aborted, {:already_exists, :pair, [3, 4]}}
+
+    assert Peers.call(b, :remnesia, :add_table_index, [:pair, [:b, :c]]) == {:atomic, :ok}
+    assert Peers.call(a, :remnesia, :del_table_index, [:pair, [:a, :b]]) == {:atomic, :ok}
+    for peer <- peers, do: assert(plan.(peer, by.({:pair, :_, 1, 2, :_})) == :scan)
+    for peer <- peers, do: assert(plan.(peer, by.({:pair, :_, :_, 2, 7})) == {:index, [4, 5]})
+
+    assert Peers.call(a, :remnesia, :del_table_index, [:pair, [:a, :b]]) ==
+             {:aborted, {:no_exists, :pair, [3, 4]}}
+
+    # A copy of later has it, and one that is loaded.
+    :ok = Peers.call(a, Remnesia.Table, :delete_copy, [:pair, elem(b, 1)])
+    :ok = Peers.call(a, Remnesia.Table, :create_copy, [:pair, elem(b, 1), :disc_copies])
+    assert plan.(b, by.({:pair, :_, :_, 2, 7})) == {:index, [4, 5]}
     Enum.each(peers, &Peers.stop/1)
   end
 

@@ -33,6 +33,7 @@ defmodule Remnesia.Application do
   # Mnesia runs on our tables: it starts after and stops before them.
   defp start_cluster(supervisor) do
     with true <- Choice.cluster?(), {:error, reason} <- Start.mnesia() do
+      Start.stop_mnesia()
       Supervisor.stop(supervisor)
       Native.db_stop()
       {:error, reason}

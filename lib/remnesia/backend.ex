@@ -11,7 +11,7 @@ defmodule Remnesia.Backend do
   * `:remnesia_ram` - in memory, as `:ram_copies`
   * `:remnesia_disc` - in memory and on disc, as `:disc_copies`; what `mnesia:transaction/1` has answered survives the end of the VM,
     and after `config :remnesia, sync_interval:` milliseconds that of the machine (see the guide on durability)
-  * `:remnesia_disc_only` - not available yet: creating such a table is refused
+  * `:remnesia_disc_only` - on disc alone, as `:disc_only_copies`, without its limit of 2 GB and also for an `:ordered_set`; as durable as `:remnesia_disc`
 
   Tables are `:set`, `:ordered_set` or `:bag`. Their indexes are native too: they are part of the table, always as it is, and searches
   by match specs use them. Records of Mnesia's plug-in tables are no tables of the `Remnesia.*` API.
@@ -37,8 +37,6 @@ defmodule Remnesia.Backend do
   alias Remnesia.Native
 
   @aliases [:remnesia_ram, :remnesia_disc, :remnesia_disc_only]
-  @disc_only "remnesia_disc_only is not available in this version of Remnesia"
-
   @lossy "Mnesia of this OTP release loses the records of a table that goes from here to disc_copies at once: " <>
            "change it to disc_only_copies first, then to disc_copies"
 
@@ -93,9 +91,6 @@ defmodule Remnesia.Backend do
   def semantics(_alias, _item), do: :undefined
 
   @doc false
-  def check_definition(:remnesia_disc_only, _table, [_ | _], _properties),
-    do: {:error, @disc_only}
-
   def check_definition(_alias, table, _nodes, properties) do
     if lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &(&1 in copies(table))),
       do: {:error, @lossy},
@@ -222,10 +217,10 @@ defmodule Remnesia.Backend do
   # --- searches ---
 
   @doc false
-  def first(_alias, table), do: Search.key(:first, table)
+  def first(_alias, table), do: Search.first(table)
 
   @doc false
-  def last(_alias, table), do: Search.key(:last, table)
+  def last(_alias, table), do: Search.last(table)
 
   @doc false
   def next(_alias, table, key), do: Search.next(table, key)

@@ -40,7 +40,8 @@ defmodule Remnesia.BackendNodesTest do
     for {table, storage, type} <- [
           {:d, :remnesia_disc, :set},
           {:r, :remnesia_ram, :bag},
-          {:o, :remnesia_disc, :ordered_set}
+          {:o, :remnesia_disc, :ordered_set},
+          {:only, :remnesia_disc_only, :ordered_set}
         ] do
       create(peers, table, storage, type: type)
 
@@ -84,25 +85,28 @@ defmodule Remnesia.BackendNodesTest do
     peers = [a, b, c] = Peers.cluster(context.names, context.options)
     create(peers, :d, :remnesia_disc)
     create(peers, :r, :remnesia_ram)
-    for table <- [:d, :r], do: fill(a, table, 1..1000)
+    create(peers, :only, :remnesia_disc_only)
+    for table <- [:d, :r, :only], do: fill(a, table, 1..1000)
     same!(peers, :d)
     Peers.kill(b)
 
     # Rows that the killed node has and the others do not, and the other way round.
     on a do
-      for t <- [:d, :r], i <- 1..500, do: :mnesia.dirty_delete(t, i)
-      for t <- [:d, :r], i <- 1001..1500, do: :mnesia.dirty_write({t, i, :later, i})
+      for t <- [:d, :r, :only], i <- 1..500, do: :mnesia.dirty_delete(t, i)
+      for t <- [:d, :r, :only], i <- 1001..1500, do: :mnesia.dirty_write({t, i, :later, i})
     end
 
     b = Peers.restart(Enum.at(context.names, 1), [a, c], context.options)
     assert length(same!([a, b, c], :d)) == 1000
     assert length(same!([a, b, c], :r)) == 1000
+    assert length(same!([a, b, c], :only)) == 1000
 
     # The copy is on disc: it is what counts when all are gone and this one was the last.
     for peer <- [a, c], do: Peers.mnesia(peer, :stop, [])
     Peers.kill(b)
     b = Peers.restart(Enum.at(context.names, 1), [], context.options)
     assert length(Peers.content(b, :d)) == 1000
+    assert length(Peers.content(b, :only)) == 1000
     Enum.each([a, b, c], &Peers.stop/1)
   end
 

@@ -172,7 +172,8 @@ defmodule Remnesia.BackendTrapsTest do
 
     ways =
       ~w(remnesia_disc ram_copies remnesia_ram disc_copies remnesia_ram remnesia_disc disc_only_copies
-         remnesia_disc remnesia_ram disc_only_copies remnesia_ram ram_copies remnesia_disc)a
+         remnesia_disc_only remnesia_disc remnesia_disc_only remnesia_ram disc_only_copies remnesia_disc_only
+         ram_copies remnesia_disc_only)a
 
     for {to, count} <- Enum.with_index(ways, 1) do
       change = [:t, node, to]

@@ -135,6 +135,7 @@ defmodule Mix.Tasks.Remnesia do
 
   @doc "Ends the task with what went wrong."
   @spec fail(String.t(), term) :: no_return
+  def fail(what, {:not_available, text}), do: Mix.raise("#{what}: #{text}")
   def fail(what, {:text, text}), do: Mix.raise("#{what}: #{text}")
   def fail(what, {:mnesia_directory, _dir, text}), do: Mix.raise("#{what}: #{text}")
 

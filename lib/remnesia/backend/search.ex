@@ -64,8 +64,13 @@ defmodule Remnesia.Backend.Search do
     true
   end
 
-  @spec key(:first | :last, term) :: term
-  def key(operation, table), do: answer(apply(Native, operation, [nil, name(table)]))
+  @spec first(term) :: term
+  def first(table), do: answer(Native.first(nil, name(table)))
+
+  # As ETS: without an order the two are one.
+  @spec last(term) :: term
+  def last(table),
+    do: if(ordered?(table), do: answer(Native.last(nil, name(table))), else: first(table))
 
   @spec next(term, term) :: term
   def next(table, key) do

@@ -8,6 +8,7 @@ defmodule Remnesia.Backend.Table do
   # dump: all of that is left out (`Change.replay/2`).
 
   alias Remnesia.Backend.{Change, Fatal}
+  alias Remnesia.Engine.Cluster.{Convert, Several}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Transaction}
   alias Remnesia.Native
@@ -39,12 +40,23 @@ defmodule Remnesia.Backend.Table do
     if Disc.rows?(wanted), do: ensure_disc()
 
     case reason do
-      {:net_load, _node} -> begin_copy(wanted)
-      {:dumper, :create_table} -> fresh(wanted)
-      {:dumper, :change_table_copy_type} -> fresh(wanted)
-      :startup -> before_replay(table, open(wanted))
-      _local when alias == :remnesia_ram -> fresh(wanted)
-      _local -> open(wanted)
+      {:net_load, _node} ->
+        begin_copy(wanted)
+
+      {:dumper, :create_table} ->
+        if Convert.keeps_rows?(table), do: open(wanted), else: fresh(wanted)
+
+      {:dumper, :change_table_copy_type} ->
+        fresh(wanted)
+
+      :startup ->
+        before_replay(table, open(wanted))
+
+      _local when alias == :remnesia_ram ->
+        fresh(wanted)
+
+      _local ->
+        open(wanted)
     end
 
     :ok
@@ -59,10 +71,15 @@ defmodule Remnesia.Backend.Table do
       record_name: Keyword.get(properties, :record_name, table),
       attributes: attributes,
       index:
-        for({position, _type} = index when is_integer(position) <- indexes(properties), do: index),
-      disc_copies: if(alias == :remnesia_ram, do: [], else: [node()])
+        for({position, _type} = index when is_integer(position) <- indexes(properties), do: index) ++
+          several(Keyword.get(properties, :user_properties, [])),
+      disc_copies: if(alias == :remnesia_disc, do: [node()], else: []),
+      disc_only_copies: if(alias == :remnesia_disc_only, do: [node()], else: [])
     }
   end
+
+  defp several(properties),
+    do: for(positions <- Several.positions(properties), do: {positions, :ordered})
 
   defp indexes(properties), do: Keyword.get(properties, :index, [])
 
@@ -83,10 +100,10 @@ defmodule Remnesia.Backend.Table do
   end
 
   defp create(wanted) do
-    rows? = Disc.rows?(wanted)
-    number = if rows?, do: Disc.define(wanted)
+    rows = Disc.rows(wanted)
+    number = if rows, do: Disc.define(wanted)
 
-    case Native.table_create(wanted.name, Cstruct.shape(wanted), wanted, number, rows?) do
+    case Native.table_create(wanted.name, Cstruct.shape(wanted), wanted, number, rows) do
       :ok -> :created
       {:"$error", reason} -> exit({:aborted, reason})
     end
@@ -105,7 +122,7 @@ defmodule Remnesia.Backend.Table do
     wait_until_loaded(table)
 
     cond do
-      Disc.rows?(have) != Disc.rows?(wanted) or have.type != wanted.type ->
+      Disc.rows(have) != Disc.rows(wanted) or have.type != wanted.type ->
         fresh(wanted)
 
       Cstruct.arity(have) != Cstruct.arity(wanted) or reshaping?(have) ->
@@ -115,6 +132,10 @@ defmodule Remnesia.Backend.Table do
 
       true ->
         for {position, _type} <- have.index -- wanted.index, do: drop_index(table, position)
+        # Mnesia asks for the others itself.
+        for {[_ | _] = positions, _type} <- wanted.index -- have.index,
+            do: add_index(table, positions)
+
         :there
     end
   end
@@ -156,16 +177,19 @@ defmodule Remnesia.Backend.Table do
     # The first call of a start from a fallback.
     :ok = ensure_started()
 
-    if aside?(table) do
-      take_back(table)
-    else
-      with {:ok, _definition} <- Native.table_props(name(table)) do
-        wait_until_loaded(table)
-        delete_there(table)
-      end
+    cond do
+      aside?(table) -> take_back(table)
+      Convert.keeps_rows?(table) -> :ok
+      Native.table_props(name(table)) == :error -> :ok
+      true -> delete_loaded(table)
     end
 
     :ok
+  end
+
+  defp delete_loaded(table) do
+    wait_until_loaded(table)
+    delete_there(table)
   end
 
   defp delete_there(table) do
@@ -209,7 +233,8 @@ defmodule Remnesia.Backend.Table do
   end
 
   defp aside(wanted, number) do
-    :ok = Native.table_put_aside(wanted.name, Cstruct.shape(wanted), number, number != nil)
+    rows = Disc.rows(wanted)
+    :ok = Native.table_put_aside(wanted.name, Cstruct.shape(wanted), number, rows)
   end
 
   defp aside?(table), do: match?({:former, _, _}, Definitions.get({:aside, name(table)}, nil))
@@ -272,6 +297,7 @@ defmodule Remnesia.Backend.Table do
             is_integer(position),
             do: {position, type}
 
+      index = index ++ several(:mnesia.table_info(table, :user_properties))
       begin_reshape(%{have | attributes: attributes, record_name: record_name, index: index})
       spawn(fn -> finish_after_schema_change(table) end)
       true
@@ -314,8 +340,20 @@ defmodule Remnesia.Backend.Table do
 
   # --- indexes ---
 
+  @doc "Has exactly these indexes on several attributes, if there is a copy here."
+  @spec keep_several(atom, [[pos_integer]]) :: :ok
+  def keep_several(table, wanted) do
+    with {:ok, %{index: index}} <- Native.table_props(name(table)) do
+      have = for {[_ | _] = positions, _type} <- index, do: positions
+      for positions <- have -- wanted, do: drop_index(table, positions)
+      for positions <- wanted -- have, do: add_index(table, positions)
+    end
+
+    :ok
+  end
+
   @doc "Builds an index, unless there is one."
-  @spec add_index(atom, pos_integer) :: :ok
+  @spec add_index(atom, Cstruct.position()) :: :ok
   def add_index(table, position) do
     {:ok, definition} = Native.table_props(name(table))
 
@@ -337,7 +375,7 @@ defmodule Remnesia.Backend.Table do
   end
 
   @doc "Drops an index, if it is there."
-  @spec drop_index(atom, pos_integer) :: :ok
+  @spec drop_index(atom, Cstruct.position()) :: :ok
   def drop_index(table, position) do
     with {:ok, definition} <- Native.table_props(name(table)),
          true <- List.keymember?(definition.index, position, 0) do

@@ -7,7 +7,8 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Cluster.{Bulk, Info, Start, Storage}
+  alias Remnesia.Engine.Cluster.{Bulk, Info, Several, Start, Storage}
+  alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
   alias Remnesia.Native
@@ -293,7 +294,6 @@ defmodule Remnesia.Engine.Cluster do
 
   # --- schema ---
 
-  @several "an index on several attributes is not available in a cluster"
   @unique "a unique index is not available in a cluster: nodes would have to agree on each value"
 
   # Where Mnesia would say so in the middle of a change.
@@ -305,7 +305,22 @@ defmodule Remnesia.Engine.Cluster do
   @spec create_table(Engine.table(), list) :: Engine.change()
   def create_table(table, options) do
     with :ok <- indexes(options),
+         :ok <- active(table, options),
+         {:ok, options} <- Several.options(table, options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
+  end
+
+  # As Mnesia refuses tables on the disc of a node that does not run; those of plug-ins it lets pass.
+  defp active(table, options) do
+    with [_ | _] = nodes <- Storage.native_nodes(options),
+         [node | _] <- nodes -- :mnesia.system_info(:running_db_nodes) do
+      table |> Cstruct.read!(options) |> Cstruct.check!()
+      {:aborted, {:not_active, table, node}}
+    else
+      _all_run -> :ok
+    end
+  catch
+    :exit, {:aborted, reason} -> {:aborted, reason}
   end
 
   # What Mnesia has no word for.
@@ -313,37 +328,27 @@ defmodule Remnesia.Engine.Cluster do
     cond do
       List.improper?(options) or not Enum.all?(options, &match?({_, _}, &1)) -> :ok
       List.keymember?(options, :unique, 0) -> not_available(@unique)
-      Enum.any?(indexed(options), &several?/1) -> not_available(@several)
       true -> :ok
     end
   end
 
   defp indexes(_options), do: :ok
 
-  defp indexed(options) do
-    with {:index, [_ | _] = index} <- List.keyfind(options, :index, 0),
-         false <- List.improper?(index) do
-      index
-    else
-      _none -> []
-    end
-  end
-
-  defp several?({index, _type}), do: several?(index)
-  defp several?(index), do: match?([_, _ | _], index)
   defp not_available(text), do: {:aborted, {:not_available, text}}
 
   @spec add_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()], list) ::
           Engine.change()
   def add_table_index(table, attributes, options \\ [])
   def add_table_index(_table, _attributes, [_ | _]), do: not_available(@unique)
-  def add_table_index(_table, [_, _ | _], []), do: not_available(@several)
+  def add_table_index(table, [_, _ | _] = attributes, []), do: Several.add(table, attributes)
 
   def add_table_index(table, attributes, []),
     do: Storage.usual(:mnesia.add_table_index(table, one(attributes)))
 
   @spec del_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()]) ::
           Engine.change()
+  def del_table_index(table, [_, _ | _] = attributes), do: Several.drop(table, attributes)
+
   def del_table_index(table, attributes),
     do: Storage.usual(:mnesia.del_table_index(table, one(attributes)))
 

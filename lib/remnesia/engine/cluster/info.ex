@@ -3,7 +3,7 @@ defmodule Remnesia.Engine.Cluster.Info do
 
   # What is known of tables, with the storage types by their usual names.
 
-  alias Remnesia.Engine.Cluster.Storage
+  alias Remnesia.Engine.Cluster.{Several, Storage}
   alias Remnesia.Engine.Cstruct
 
   @types Keyword.keys(Remnesia.Backend.types())
@@ -21,9 +21,14 @@ defmodule Remnesia.Engine.Cluster.Info do
   def table(table, :external_copies),
     do: Storage.foreign(known(table, :external_copies))
 
+  def table(table, :user_properties), do: Several.without(properties(table))
+
+  def table(table, :index),
+    do: known(table, :index) ++ Several.positions(properties(table))
+
   def table(table, :all) do
     for {item, value} <- known(table, :all), item not in @types do
-      if item in [:external_copies, :cstruct | @kept],
+      if item in [:external_copies, :cstruct, :user_properties, :index | @kept],
         do: {item, table(table, item)},
         else: {item, Storage.usual(value)}
     end
@@ -32,12 +37,16 @@ defmodule Remnesia.Engine.Cluster.Info do
   def table(table, :cstruct) do
     cstruct = known(table, :cstruct)
 
-    Enum.reduce([:external_copies | @kept], cstruct, fn item, cstruct ->
+    Enum.reduce([:external_copies, :user_properties | @kept], cstruct, fn item, cstruct ->
       put_elem(cstruct, position(item), table(table, item))
     end)
   end
 
   def table(table, item), do: Storage.usual(known(table, item))
+
+  @doc "The properties of a table, with ours."
+  @spec properties(atom) :: [tuple]
+  def properties(table), do: known(table, :user_properties)
 
   # Not by the access module of the activity, which asks us.
   defp known(table, item), do: :mnesia.table_info(:none, :none, table, item)

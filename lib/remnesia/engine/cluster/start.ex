@@ -6,10 +6,9 @@ defmodule Remnesia.Engine.Cluster.Start do
 
   alias Remnesia.Backend
   alias Remnesia.Engine.Choice
+  alias Remnesia.Engine.Cluster.{Convert, Mark}
   alias Remnesia.Engine.Local.Directory
   alias Remnesia.Native
-
-  @mark "cluster"
 
   @doc "The engine that this node starts with."
   @spec engine() :: :local | :cluster
@@ -19,19 +18,51 @@ defmodule Remnesia.Engine.Cluster.Start do
 
     case Application.get_env(:remnesia, :engine) do
       engine when engine in [:local, :cluster] -> engine
-      _not_said -> if File.exists?(mark()), do: :cluster, else: :local
+      _not_said -> if Mark.exists?(), do: :cluster, else: :local
     end
   end
 
-  defp mark, do: Path.join(Directory.data(), @mark)
+  @doc "Before the database runs. A node that has left its cluster begins anew."
+  @spec choose() :: :ok | {:error, term}
+  def choose do
+    with {:ok, state} <- Mark.get(),
+         :ok <- if(state == :leave, do: forget(), else: :ok),
+         do: Choice.choose(engine())
+  end
 
-  @doc "Before the database runs."
-  @spec choose() :: :ok
-  def choose, do: Choice.choose(engine())
+  @doc "Deletes everything that the node has of its cluster; nothing runs here."
+  @spec forget() :: :ok | {:error, term}
+  def forget do
+    directory()
+
+    # Mnesia knows its files. Where there is no schema any more there are none.
+    if schema_on_disc?() and :mnesia.delete_schema([node()]) != :ok,
+      do: {:error, {:not_deleted, directory()}},
+      else: delete_database()
+  end
+
+  @doc "Mnesia's directory: its own setting, else that of the database."
+  @spec directory() :: Path.t()
+  def directory do
+    Application.load(:mnesia)
+    ours = Application.get_env(:remnesia, :dir)
+
+    if ours != nil and Application.get_env(:mnesia, :dir) == nil,
+      do: Application.put_env(:mnesia, :dir, String.to_charlist(Path.expand(to_string(ours))))
+
+    Path.expand(to_string(Application.get_env(:mnesia, :dir) || "Mnesia.#{node()}"))
+  end
+
+  @doc "Does Mnesia have a schema on disc, or one that it takes at its next start?"
+  @spec schema_on_disc?() :: boolean
+  def schema_on_disc? do
+    Enum.any?(["schema.DAT", "FALLBACK.BUP"], &File.exists?(Path.join(directory(), &1)))
+  end
 
   @doc "Starts Mnesia with the backend, when the database runs."
   @spec mnesia() :: :ok | {:error, term}
   def mnesia do
+    directory()
     # For a schema in memory; one on disc has its own list.
     schema = Application.get_env(:mnesia, :schema, [])
 
@@ -41,8 +72,10 @@ defmodule Remnesia.Engine.Cluster.Start do
       Keyword.put_new(schema, :backend_types, Backend.types())
     )
 
-    with :ok <- :mnesia.start(),
-         do: if(types?(), do: :ok, else: Backend.register())
+    with :ok <- Convert.schema(),
+         :ok <- :mnesia.start(),
+         :ok <- if(types?(), do: :ok, else: Backend.register()),
+         do: Convert.finish()
   end
 
   defp types?, do: Keyword.keys(Backend.types()) -- :mnesia.system_info(:backend_types) == []
@@ -76,11 +109,26 @@ defmodule Remnesia.Engine.Cluster.Start do
     end
   end
 
+  @doc "Stops the database and starts it again, as what it was started."
+  @spec again() :: :ok | {:error, term}
+  def again do
+    type = Keyword.get(:application.info()[:started] || [], :remnesia, :temporary)
+
+    with :ok <- Application.stop(:remnesia),
+         do:
+           with(
+             {:error, {reason, _where}} <- Application.start(:remnesia, type),
+             do: {:error, reason}
+           )
+  end
+
   # --- the schema ---
 
   @doc "Creates a schema on the disc of several nodes; the database is stopped on all of them."
   @spec create_schema([node]) :: :ok | {:error, term}
   def create_schema(nodes) do
+    directory()
+
     with :ok <- :mnesia.create_schema(nodes, backend_types: Backend.types()),
          do: each_node(nodes, :put_mark)
   end
@@ -103,9 +151,7 @@ defmodule Remnesia.Engine.Cluster.Start do
 
   @doc false
   @spec put_mark() :: :ok | {:error, File.posix()}
-  def put_mark do
-    with :ok <- File.mkdir_p(Directory.data()), do: File.write(mark(), "")
-  end
+  def put_mark, do: Mark.put(:cluster)
 
   @doc false
   @spec delete_database() :: :ok | {:error, term}

@@ -3,11 +3,11 @@ defmodule Remnesia.Engine.Cluster.Storage do
 
   # Names of storage types: the user says and reads Mnesia's, Mnesia knows those of the backend. `disc_copies` is native,
   # `ram_copies` is stock's (an external table in memory blocks a restart where stock's does not, and pays for the log), `remnesia_ram` a
-  # native table in memory. `disc_only_copies` is stock's as long as the backend has none.
+  # native table in memory.
 
   alias Remnesia.Partition.Policy
 
-  @native %{disc_copies: :remnesia_disc}
+  @native %{disc_copies: :remnesia_disc, disc_only_copies: :remnesia_disc_only}
   @usual %{
     remnesia_disc: :disc_copies,
     remnesia_ram: :ram_copies,
@@ -27,6 +27,21 @@ defmodule Remnesia.Engine.Cluster.Storage do
   defp option({:storage_type, type}), do: {type(type), [node()]}
   defp option({key, value}) when is_atom(key), do: {type(key), value}
   defp option(option), do: option
+
+  @doc "The nodes that are to have a new table on their discs."
+  @spec native_nodes(term) :: [term]
+  def native_nodes(options) do
+    if is_list(options) and not List.improper?(options),
+      do:
+        for(
+          {key, [_ | _] = nodes} <- options,
+          is_map_key(@native, key),
+          not List.improper?(nodes),
+          node <- nodes,
+          do: node
+        ),
+      else: []
+  end
 
   @doc "Mnesia's name of a storage type."
   @spec type(term) :: term

@@ -9,6 +9,8 @@ defmodule Remnesia.Engine.Local.Disc do
 
   use GenServer
 
+  alias Remnesia.Engine.Choice
+  alias Remnesia.Engine.Cluster.Convert
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, Directory, Wait}
   alias Remnesia.Events
@@ -85,7 +87,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   # Nobody shall think that the data are gone.
   defp foreign do
-    cluster? = Application.get_env(:remnesia, :engine) == :cluster
+    cluster? = Choice.cluster?()
 
     case Application.get_env(:remnesia, :import) do
       :auto -> :import
@@ -102,11 +104,11 @@ defmodule Remnesia.Engine.Local.Disc do
 
   defp read do
     with {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
-      case definitions(tables) do
-        {:ok, cstructs} ->
-          for {number, cstruct} <- cstructs, do: restore(number, cstruct)
-          {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
-
+      with {:ok, cstructs} <- definitions(tables),
+           {:ok, cstructs} <- Convert.at_start(cstructs) do
+        for {number, cstruct} <- cstructs, do: restore(number, cstruct)
+        {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
+      else
         {:error, reason} ->
           Native.disc_close(Directory.data())
           {:error, reason}
