@@ -1,7 +1,8 @@
 //! What a search would do, in terms that Elixir makes readable, and what it did.
 
 use crate::border::{name, with_scratch, Answer, Call, Fail, DB};
-use crate::select::{best, compile, encode, parse, search, Spec, Want, MAX_SPEC};
+use crate::select::{best, search, Want};
+use crate::spec::{compile, encode, parse, Spec, MAX_SPEC};
 use crate::term::{decode, word, RawTerm};
 use crate::{atoms, nif};
 use remnesia_engine::matchspec::{Interval, Outcome, Prefix};

@@ -18,6 +18,8 @@ mod select;
 mod session;
 mod shadow;
 mod snapshot;
+mod spec;
+
 mod term;
 mod testing;
 mod txn;

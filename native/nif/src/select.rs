@@ -2,18 +2,17 @@
 
 use crate::access::decode_key;
 use crate::arguments::size;
-use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
-use crate::compiled::{self, Asks, Compiled};
-use crate::session::{caller, get_select, new_select, no_txn, pid_term, with_txn};
-use crate::term::{decode, decode_record, host, word, EncodeError, Encoder, RawTerm};
+use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::session::{get_select, new_select, no_txn, with_txn};
+use crate::spec::{parse, Spec};
+use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
-use remnesia_engine::matchspec::{self, BadSpec, Outcome, Program};
+use remnesia_engine::matchspec::Outcome;
 use remnesia_engine::table::Table;
-use remnesia_engine::term::{atom, key, same, tag, Attached, Record, Writer};
+use remnesia_engine::term::{key, same, Attached, Record};
 use remnesia_engine::txn::overlay::Overlay;
 use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted, Stop};
 use rustler::sys::*;
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,56 +25,6 @@ const STEPS: std::ops::RangeInclusive<usize> = 16..=1024;
 /// So many rows on disc are looked at where the caller is.
 const NEAR: usize = 256;
 const STEP_TIME: Duration = Duration::from_micros(50);
-
-/// A spec and what it takes to run it.
-pub struct Spec {
-    pub compiled: Arc<Compiled>,
-    self_pid: SmallVec<[u8; 16]>,
-    node: SmallVec<[u8; 16]>,
-    scratch: matchspec::Scratch,
-}
-
-impl Spec {
-    fn new(call: &Call, compiled: Arc<Compiled>) -> Spec {
-        let mut own = SmallVec::new();
-        if let Some(pid) = caller(call.env).filter(|_| compiled.asks.of_self) {
-            let mut writer = Writer::new();
-            writer.local_pid(word(pid_term(call.env, pid)));
-            own = SmallVec::from_slice(&writer.buf);
-        }
-        let node = if compiled.asks.of_node { node(call) } else { SmallVec::from_slice(&[tag::NIL]) };
-        Spec { compiled, self_pid: own, node, scratch: matchspec::Scratch::default() }
-    }
-
-    /// What was built last, see [`matchspec::Scratch::value`].
-    pub fn built(&self) -> &[u8] {
-        self.scratch.value()
-    }
-
-    /// The answer of a record that matches.
-    #[inline]
-    fn hit(&self, record: &Record, outcome: Outcome) -> Hit {
-        match outcome {
-            Outcome::NoMatch | Outcome::Whole => Hit::Whole(record.clone()),
-            Outcome::Built { attached } => {
-                let attached = if attached { record.attached().cloned() } else { None };
-                Hit::Built(self.scratch.value().into(), attached)
-            }
-        }
-    }
-
-    #[inline]
-    pub fn run(&mut self, record: &Record) -> Outcome {
-        let env = matchspec::Env { self_pid: &self.self_pid, node: &self.node };
-        self.compiled.program.run(record, &env, &mut self.scratch)
-    }
-}
-
-/// Longer specs are refused: a term of a few words that shares its parts can be any length when it is written out, and `ets` would
-/// write it out.
-const LONGEST_SPEC: usize = 64 << 20;
-/// Specs of more bytes are compiled and planned on a dirty scheduler: that takes a tenth of a millisecond per thousand.
-pub const MAX_SPEC: usize = 8 * 1024;
 
 /// What a visited row becomes.
 pub enum Want {
@@ -106,6 +55,18 @@ pub enum Hit {
 }
 
 impl Hit {
+    /// The answer of a record that matches.
+    #[inline]
+    fn of(spec: &Spec, record: &Record, outcome: Outcome) -> Hit {
+        match outcome {
+            Outcome::NoMatch | Outcome::Whole => Hit::Whole(record.clone()),
+            Outcome::Built { attached } => {
+                let attached = if attached { record.attached().cloned() } else { None };
+                Hit::Built(spec.built().into(), attached)
+            }
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Hit::Whole(record) => record.bytes().len(),
@@ -148,7 +109,7 @@ impl Want {
                 for record in rows {
                     let outcome = spec.run(record);
                     if outcome != Outcome::NoMatch {
-                        hits.push_back(spec.hit(record, outcome));
+                        hits.push_back(Hit::of(spec, record, outcome));
                     }
                 }
             }
@@ -156,7 +117,7 @@ impl Want {
                 for record in rows {
                     let outcome = spec.run(record);
                     if outcome != Outcome::NoMatch {
-                        sorted.push(record, || spec.hit(record, outcome));
+                        sorted.push(record, || Hit::of(spec, record, outcome));
                     }
                 }
             }
@@ -344,64 +305,6 @@ nif!(select_next, |call, [ctx, continuation]| {
     }
     Ok(call.tuple(&[state, answers, *continuation]))
 });
-
-/// A spec for a table, compiled or found again.
-pub fn parse(call: &Call, scratch: &mut Scratch, spec: RawTerm, table: &Table, name: RawTerm) -> Result<Spec, Fail> {
-    if let Some(found) = compiled::recent(table, spec) {
-        return Ok(Spec::new(call, found));
-    }
-    let refused = || Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[name, spec])]));
-    if !encode(call, scratch, spec)? {
-        return Err(refused());
-    }
-    let generation = table.indexes.generation();
-    if let Some(found) = compiled::find(table, scratch.encoder.bytes()) {
-        compiled::remember(table.id, generation, spec, scratch.encoder.bytes(), &found);
-        return Ok(Spec::new(call, found));
-    }
-    call.heavy(scratch.encoder.bytes().len() > MAX_SPEC)?;
-    let definition = &table.definition;
-    let parsed = compile(call, scratch, definition.arity, definition.record_name, false);
-    let spec = parsed.map_err(|_| refused())?;
-    compiled::keep(table.id, generation, scratch.encoder.bytes(), &spec.compiled);
-    Ok(spec)
-}
-
-/// False if it is longer than a spec may be.
-pub fn encode(call: &Call, scratch: &mut Scratch, spec: RawTerm) -> Result<bool, Fail> {
-    scratch.encoder.begin(call.limit().min(LONGEST_SPEC));
-    match scratch.encoder.term(call.env, spec) {
-        Err(EncodeError::TooLong) if call.dirty => {
-            scratch.encoder = Encoder::default();
-            Ok(false)
-        }
-        done => Ok(done.map(|()| true)?),
-    }
-}
-
-/// The spec that was encoded, for records of so many elements and this name, or why it is none. `lone`: for single tuples, not a table.
-pub fn compile(call: &Call, scratch: &mut Scratch, arity: usize, record_name: u64, lone: bool) -> Result<Spec, BadSpec> {
-    let encoder = &mut scratch.encoder;
-    let attached = encoder.attached();
-    let program = Program::parse(encoder.bytes(), arity, record_name, attached)?;
-    let program = if lone { program.without_table() } else { program };
-    let asks = Asks { of_node: mentions(encoder.bytes(), atoms::node()), of_self: mentions(encoder.bytes(), atoms::self_()) };
-    Ok(Spec::new(call, Arc::new(Compiled::new(program, asks))))
-}
-
-/// Is this atom anywhere in the spec?
-fn mentions(spec: &[u8], atom: RawTerm) -> bool {
-    let mut form = Writer::new();
-    form.atom(word(atom));
-    spec.windows(form.len()).any(|w| w == &form.buf[..])
-}
-
-fn node(call: &Call) -> SmallVec<[u8; 16]> {
-    let (text, _) = atom::host().this_node();
-    let mut form = Writer::new();
-    form.atom(word(host::atom(call.env, &String::from_utf8_lossy(&text))));
-    SmallVec::from_slice(&form.buf)
-}
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.
 fn search_in_order(

@@ -171,7 +171,7 @@ nif!(
         let mut number_ = 0i64;
         // SAFETY: sets the integer when the term is one.
         unsafe { enif_get_int64(call.env, *number, &mut number_) };
-        let pick = |spec: &crate::select::Spec, table: &remnesia_engine::table::Table| {
+        let pick = |spec: &crate::spec::Spec, table: &remnesia_engine::table::Table| {
             spec.compiled.paths(table).get(number_ as usize).map(|path| path.plan.clone()).ok_or(Fail::BadArg)
         };
         search(call, [*ctx, *table, *spec], LockKind::Read, 0, pick, Want::Spec)

@@ -11,6 +11,7 @@ mod grow;
 mod held;
 pub mod journal;
 pub mod lock;
+mod locking;
 pub mod open;
 mod ordered;
 pub mod overlay;
@@ -29,6 +30,7 @@ mod write_set;
 pub use build::Built;
 pub use gather::Source;
 pub use held::TableRef;
+pub use locking::LockKind;
 pub use open::OpenTable;
 pub use ordered::{in_order, Course};
 pub use scan::{Plan, Scan};
@@ -36,12 +38,11 @@ pub use snapshot::Snapshot;
 pub use sorted::{By, Sorted};
 
 use crate::db::Db;
-use crate::table::{index::Violation, key::hash, BagStep, Change, IndexId, Key, Table};
+use crate::table::{index::Violation, BagStep, Change, IndexId, Key, Table};
 use crate::term::Record;
 use held::Held;
-use lock::{LockId, Modes, Request, TxnCtl, Verdict, Waker, Wakes};
+use lock::{LockId, Modes, TxnCtl, Verdict, Waker, Wakes};
 use overlay::{Overlay, Visible};
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Why an operation did not go through.
@@ -73,22 +74,6 @@ pub enum Stop {
     NoKey,
     /// A value that is in this unique index already.
     NotUnique(IndexId),
-}
-
-/// Kind of lock that an operation asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockKind {
-    Read,
-    Write,
-}
-
-impl LockKind {
-    fn mode(self) -> Modes {
-        match self {
-            LockKind::Read => Modes::S,
-            LockKind::Write => Modes::X,
-        }
-    }
 }
 
 /// Answer of [`Txn::wait`].
@@ -277,121 +262,6 @@ impl Txn {
     #[inline]
     pub fn rows_of(&self, table: TableRef) -> &Table {
         &self.held.open(table).table
-    }
-
-    #[inline]
-    fn request(&self, want: Modes, own: Modes) -> Request {
-        Request { ctl: self.ctl, want, own, holds: !self.held.is_empty() }
-    }
-
-    fn verdict(&mut self, verdict: Verdict, place: Place, modes: Modes) -> Result<(), Stop> {
-        match verdict {
-            Verdict::Granted => {
-                self.note(Wanted { place, modes, queued: false });
-                Ok(())
-            }
-            Verdict::Wait => {
-                self.wanted = Some(Wanted { place, modes, queued: false });
-                Err(Stop::Wait)
-            }
-            Verdict::Restart => {
-                self.wanted = Some(Wanted { place, modes, queued: false });
-                self.doomed = true;
-                Err(Stop::Restart)
-            }
-        }
-    }
-
-    #[inline]
-    fn lock_mode(&mut self, table: TableRef, want: Modes) -> Result<(), Stop> {
-        let own = self.held.table_modes(table);
-        if own.grants(want) {
-            return Ok(());
-        }
-        let request = self.request(want, own);
-        let verdict = self.held.open(table).lock.acquire(&request, &mut self.wakes);
-        self.verdict(verdict, Place::Table(table), want)?;
-        // It may have been deleted while we waited, or another have taken its place.
-        match self.held.open(table).is_dropped() {
-            false => Ok(()),
-            true if self.held.open(table).is_replaced() => {
-                self.doomed = true;
-                Err(Stop::Restart)
-            }
-            true => Err(Stop::NoTable),
-        }
-    }
-
-    fn acquire(&mut self, db: &Db, id: LockId, want: Modes) -> Result<(), Stop> {
-        let own = self.held.record_modes(id);
-        if own.grants(want) {
-            return Ok(());
-        }
-        let request = self.request(want, own);
-        let verdict = db.locks.acquire(id, &request);
-        self.verdict(verdict, Place::Record(id), want)
-    }
-
-    /// Locks the whole table.
-    pub fn lock_table(&mut self, table: TableRef, kind: LockKind) -> Result<(), Stop> {
-        self.ready()?;
-        self.lock_mode(table, kind.mode())
-    }
-
-    /// Locks a record. The record comes before the intention on its table: as its first lock a transaction may then
-    /// wait for it in a fair queue, holding nothing.
-    #[inline]
-    pub fn lock_record(&mut self, db: &Db, table: TableRef, hash: u64, kind: LockKind) -> Result<(), Stop> {
-        if self.held.table_modes(table).grants(kind.mode()) {
-            return Ok(());
-        }
-        let intention = if kind == LockKind::Read { Modes::IS } else { Modes::IX };
-        self.enter(table, intention)?;
-        let id = LockId { table: self.held.open(table).id(), hash };
-        self.acquire(db, id, kind.mode())?;
-        self.lock_mode(table, intention)
-    }
-
-    /// Whoever holds a lock goes past one that waits for the whole table, which so could wait for ever. A transaction that holds
-    /// nothing yet therefore takes the intention first where a table is wanted as a whole: it waits its turn.
-    #[inline]
-    fn enter(&mut self, table: TableRef, intention: Modes) -> Result<(), Stop> {
-        if self.held.open(table).lock.is_wanted() && self.held.is_empty() {
-            self.lock_mode(table, intention)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Locks a name that belongs to no table.
-    pub fn lock_global(&mut self, db: &Db, name: &[u8], kind: LockKind) -> Result<(), Stop> {
-        self.ready()?;
-        self.leave(db);
-        self.acquire(db, LockId { table: 0, hash: hash(name) }, kind.mode())
-    }
-
-    /// Locks the index values that the commit takes away or brings, before anything is changed.
-    ///
-    /// It can be this late because changes are applied this late: until then nobody but this transaction sees them, and its own
-    /// searches take the reader's lock. So it is still two-phase locking, and the old rows are fetched once, all together.
-    fn lock_changed_values(&mut self, db: &Db) -> Result<(), Stop> {
-        let mut locks: SmallVec<[(LockId, Modes); 4]> = SmallVec::new();
-        for (_, table, set) in self.overlay.sets() {
-            let open = self.held.open(*table);
-            if open.table.indexes.is_empty() || self.held.table_modes(*table).contains(Modes::X) {
-                continue;
-            }
-            let id = open.id();
-            for batch in set.changes().flat_map(|chunk| chunk.chunks(FETCHED)) {
-                batch.iter().for_each(|(key, _)| open.table.prefetch_rows(key));
-                for (key, change) in batch {
-                    open.table.look(key, |old| {
-                        open.table.changed_values(old, change, |index, forms| values::written(id, index, forms, &mut locks))
-                    });
-                }
-            }
-        }
-        locks.into_iter().try_for_each(|(id, modes)| self.acquire(db, id, modes))
     }
 
     /// The rows of a key as this transaction sees them.
