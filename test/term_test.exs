@@ -255,6 +255,27 @@ defmodule TermTest do
     assert :binary.referenced_byte_size(back) == 20_000
   end
 
+  test "binaries of a record share one allocation, and keep no more than a few kilobytes" do
+    table = table()
+    sizes = [65, 100, 64, 255, 256, 300, 1_000, 4_000, 5_000, 3_000, 66, 1, 200]
+    binaries = for {size, i} <- Enum.with_index(sizes), do: :binary.copy(<<i>>, size)
+    nested = {hd(binaries), [%{1 => Enum.at(binaries, 1)} | Enum.at(binaries, 5)], binaries}
+
+    for value <- [binaries, nested, List.to_tuple(binaries)] do
+      :ok = Native.write(nil, table, {table, 1, value}, :write)
+      assert [{table, 1, value}] == Native.read(nil, table, 1, :read)
+    end
+
+    [{_, _, read}] = Native.read(nil, table, 1, :read)
+
+    for {binary, was} <- Enum.zip(Tuple.to_list(read), binaries) do
+      assert binary === was and binary <> "more" == was <> "more"
+      assert :binary.referenced_byte_size(binary) <= max(4_096, byte_size(binary))
+    end
+
+    assert :binary.referenced_byte_size(elem(read, 12)) > byte_size(elem(read, 12))
+  end
+
   test "a binary that is appended to later keeps its content in the table" do
     table = table()
     start = :binary.copy("s", 100_000) <> "end"

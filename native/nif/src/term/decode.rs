@@ -1,6 +1,7 @@
 //! Flat bytes to BEAM terms.
 
-use super::live::{new_binary, revive};
+use super::live::revive;
+use super::shared::Shared;
 use super::{external, from_word, no_term, Env, RawTerm};
 use remnesia_engine::term::atom::text;
 use remnesia_engine::term::{read, tag, Attached, Ident, Record, Term};
@@ -32,9 +33,10 @@ pub fn decode_record(env: Env, record: &Record, name: RawTerm, terms: &mut Vec<R
     terms.push(name);
     let beside = [record.attached().map(|a| &**a), None];
     let mut rest = record.body();
+    let mut shared = Shared::new(rest);
     for _ in 0..record.fields() {
         let term;
-        (term, rest) = first(env, rest, &beside, terms);
+        (term, rest) = first(env, rest, &beside, &mut shared, terms);
         terms.push(term);
     }
     // SAFETY: as many terms as the vector has, all alive in `env`.
@@ -47,25 +49,31 @@ pub fn decode_record(env: Env, record: &Record, name: RawTerm, terms: &mut Vec<R
 
 /// Decodes one term; `beside` are the places where its living terms may be.
 pub fn decode(env: Env, bytes: &[u8], beside: &[Option<&dyn Attached>]) -> RawTerm {
-    first(env, bytes, beside, &mut Vec::new()).0
+    first(env, bytes, beside, &mut Shared::new(bytes), &mut Vec::new()).0
 }
 
 /// Decodes the first term; the elements of containers stand at the end of `terms` meanwhile.
 #[inline]
-fn first<'a>(env: Env, bytes: &'a [u8], beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> (RawTerm, &'a [u8]) {
-    if let Some(found) = frequent(env, bytes) {
+fn first<'a>(
+    env: Env,
+    bytes: &'a [u8],
+    beside: &[Option<&dyn Attached>],
+    shared: &mut Shared,
+    terms: &mut Vec<RawTerm>,
+) -> (RawTerm, &'a [u8]) {
+    if let Some(found) = frequent(env, bytes, shared) {
         return found;
     }
     let (term, rest) = read(bytes);
-    match scalar(env, &term, &bytes[..bytes.len() - rest.len()], beside) {
+    match scalar(env, &term, &bytes[..bytes.len() - rest.len()], beside, shared) {
         Some(term) => (term, rest),
-        None => (container(env, term, beside, terms), rest),
+        None => (container(env, term, beside, shared, terms), rest),
     }
 }
 
 /// The terms that most fields hold, straight from their first byte: `read` has to carry every kind of term.
 #[inline(always)]
-fn frequent(env: Env, bytes: &[u8]) -> Option<(RawTerm, &[u8])> {
+fn frequent<'a>(env: Env, bytes: &'a [u8], shared: &mut Shared) -> Option<(RawTerm, &'a [u8])> {
     let (&tag, rest) = bytes.split_first()?;
     // SAFETY: makes new terms in `env`.
     unsafe {
@@ -98,7 +106,7 @@ fn frequent(env: Env, bytes: &[u8]) -> Option<(RawTerm, &[u8])> {
             tag::BINARY => {
                 let (&len, rest) = rest.split_first()?;
                 let (content, rest) = rest.split_at_checked(usize::from(len))?;
-                (new_binary(env, content), rest)
+                (shared.binary(env, content), rest)
             }
             _ => return None,
         })
@@ -116,13 +124,13 @@ fn open<'a>(term: &Term<'a>, start: usize) -> Option<Frame<'a>> {
     Some(Frame { kind, rest: elements.body, left, start })
 }
 
-fn container(env: Env, term: Term, beside: &[Option<&dyn Attached>], terms: &mut Vec<RawTerm>) -> RawTerm {
+fn container(env: Env, term: Term, beside: &[Option<&dyn Attached>], shared: &mut Shared, terms: &mut Vec<RawTerm>) -> RawTerm {
     let Some(mut frame) = open(&term, terms.len()) else { return unknown(env) };
     let mut outer: SmallVec<[Frame; 6]> = SmallVec::new();
     loop {
         while frame.left > 0 {
             frame.left -= 1;
-            if let Some((term, rest)) = frequent(env, frame.rest) {
+            if let Some((term, rest)) = frequent(env, frame.rest, shared) {
                 terms.push(term);
                 frame.rest = rest;
                 continue;
@@ -130,7 +138,7 @@ fn container(env: Env, term: Term, beside: &[Option<&dyn Attached>], terms: &mut
             let (term, rest) = read(frame.rest);
             let one = &frame.rest[..frame.rest.len() - rest.len()];
             frame.rest = rest;
-            if let Some(term) = scalar(env, &term, one, beside) {
+            if let Some(term) = scalar(env, &term, one, beside, shared) {
                 terms.push(term);
             } else if let Some(inner) = open(&term, terms.len()) {
                 outer.push(std::mem::replace(&mut frame, inner));
@@ -181,14 +189,14 @@ fn build(env: Env, kind: &Kind, terms: &[RawTerm]) -> RawTerm {
 
 /// Terms that are no container of terms.
 #[inline]
-fn scalar(env: Env, term: &Term, bytes: &[u8], beside: &[Option<&dyn Attached>]) -> Option<RawTerm> {
+fn scalar(env: Env, term: &Term, bytes: &[u8], beside: &[Option<&dyn Attached>], shared: &mut Shared) -> Option<RawTerm> {
     // SAFETY: makes new terms in `env`.
     Some(unsafe {
         match *term {
             Term::Int(i) => enif_make_int64(env, i),
             // Atoms, and pids and ports of this node, are their word.
             Term::Atom(word) | Term::Pid(word) | Term::Port(word) => from_word(word),
-            Term::Binary(content) => new_binary(env, content),
+            Term::Binary(content) => shared.binary(env, content),
             Term::Float(f) => enif_make_double(env, f),
             Term::Nil => enif_make_list_from_array(env, std::ptr::null(), 0),
             Term::Big { negative, magnitude } => {

@@ -16,6 +16,7 @@ mod external;
 pub mod host;
 mod live;
 mod revive;
+mod shared;
 
 pub use decode::{decode, decode_record};
 pub use encode::{EncodeError, Encoder};
