@@ -77,7 +77,7 @@ defmodule Remnesia.MixProject do
       groups_for_modules: [
         "Memento's API": ~r"^Elixir\.Remnesia(\.(Table|Query|Schema|Transaction|Query\..*))?$",
         "Mnesia's API": [:remnesia, :remnesia_frag, ~r"^Elixir\.Remnesia\.Mnesia\."],
-        "Plug-in of Mnesia": [Remnesia.Backend]
+        "Several nodes": [Remnesia.Backend, Remnesia.Cluster, ~r"^Elixir\.Remnesia\.Partition"]
       ],
       # They speak of what is inside.
       skip_undefined_reference_warnings_on: [
