@@ -176,8 +176,11 @@ defmodule Oracle.Door.Run do
     side.lock(item, kind)
     :locked
   catch
-    # Stock locks all fragments, and then fails.
-    :error, :badarg when item == {:table, :door_frag} and side == :mnesia -> :locked
+    # Stock locks all fragments, and then fails; in a cluster the fragments are its own on both sides.
+    :error, :badarg when item == {:table, :door_frag} ->
+      if side == :mnesia or Remnesia.Engine.Choice.cluster?(),
+        do: :locked,
+        else: :erlang.raise(:error, :badarg, __STACKTRACE__)
   end
 
   defp operation(side, {:index_match_object, table, pattern, a}),
