@@ -35,8 +35,8 @@ defmodule Remnesia.MixProject do
     ]
   end
 
-  # Everything that an app needs to build the library itself. The benches belong to it because cargo reads the whole
-  # manifest of a crate and refuses one whose targets are not there.
+  # Everything that an app needs to build the library itself. The benches and the test that the manifest names belong to it
+  # because cargo reads the whole manifest of a crate and refuses one whose targets are not there.
   defp package do
     [
       licenses: ["MIT"],
@@ -44,7 +44,7 @@ defmodule Remnesia.MixProject do
       files: ~w(
         lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides docs
         Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
-        native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches
+        native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches native/engine/tests/lock_shuttle.rs
         compat/memento/mix.exs compat/memento/compile.exs
       )
     ]
@@ -77,7 +77,7 @@ defmodule Remnesia.MixProject do
       groups_for_modules: [
         "Memento's API": ~r"^Elixir\.Remnesia(\.(Table|Query|Schema|Transaction|Query\..*))?$",
         "Mnesia's API": [:remnesia, :remnesia_frag, ~r"^Elixir\.Remnesia\.Mnesia\."],
-        "Plug-in of Mnesia": [Remnesia.Backend]
+        "Several nodes": [Remnesia.Backend, Remnesia.Cluster, ~r"^Elixir\.Remnesia\.Partition"]
       ],
       # They speak of what is inside.
       skip_undefined_reference_warnings_on: [

@@ -228,7 +228,7 @@ defmodule Remnesia.BackendTrapsTest do
         on peer, round: round do
           spawn(fn ->
             attributes = :mnesia.table_info(:t, :attributes) ++ [:"a#{round}"]
-            :mnesia.transform_table(:t, &Tuple.append(&1, round), attributes)
+            :mnesia.transform_table(:t, &Tuple.insert_at(&1, tuple_size(&1), round), attributes)
           end)
         end
 

@@ -183,7 +183,10 @@ defmodule Remnesia.Durability.BackupTest do
       :ok = :remnesia.backup(to_charlist(path))
 
       add = fn item, acc ->
-        {if(elem(item, 0) == :disc_set, do: [Tuple.append(item, :more)], else: [item]), acc}
+        {if(elem(item, 0) == :disc_set,
+           do: [Tuple.insert_at(item, tuple_size(item), :more)],
+           else: [item]
+         ), acc}
       end
 
       {:ok, _} = :remnesia.traverse_backup(to_charlist(path), to_charlist(path <> ".bad"), add, 0)

@@ -14,7 +14,7 @@ defmodule Remnesia.MnesiaException do
       iex> try do
       ...>   Remnesia.MnesiaException.raise({:bad_type, :city})
       ...> rescue
-      ...>   error -> error.data
+      ...>   error in Remnesia.MnesiaException -> error.data
       ...> end
       {:bad_type, :city}
   """

@@ -53,9 +53,11 @@ defmodule Remnesia.Partition.Versions do
   end
 
   @doc false
+  @spec keys(atom) :: [term]
   def keys(table), do: :mnesia.dirty_all_keys(table)
 
   @doc false
+  @spec digests(atom, [term]) :: [binary]
   def digests(table, keys), do: Enum.map(keys, &digest(:mnesia.dirty_read(table, &1)))
 
   # The order of a bag's records may differ; equal terms may have different bytes (funs), which says more than there is.

@@ -72,6 +72,7 @@ defmodule Remnesia.Partition.View do
   end
 
   @doc false
+  @spec loaded() :: [atom]
   def loaded do
     for table <- :mnesia.system_info(:local_tables),
         :mnesia.table_info(table, :where_to_read) == node(),

@@ -18,6 +18,7 @@ defmodule Remnesia.Partition.Watch do
   @spec children() :: [module]
   def children, do: if(Policy.configured() == {:ok, nil}, do: [], else: [__MODULE__])
 
+  @spec start_link(term) :: GenServer.on_start()
   def start_link(_), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
 
   @doc "The kind of policy here, and for how long Mnesia has run (ms)."

@@ -64,7 +64,7 @@ defmodule Remnesia.Mnesia.HandleTest do
       same(fn m ->
         m.activity(unquote(kind), fn ->
           if unquote(writes), do: pending(m)
-          queries(m, table, table == :door_r)
+          queries(m, table, unquote(table == :door_r))
         end)
       end)
     end

@@ -43,6 +43,6 @@ defmodule Remnesia.Query.DataTest do
     assert_raise FunctionClauseError, fn -> Data.load([1]) end
     # By apply: a compiler that knows types would warn.
     assert_raise FunctionClauseError, fn -> apply(Data, :dump, [{User, 1}]) end
-    assert_raise FunctionClauseError, fn -> Data.dump(%{id: 1}) end
+    assert_raise FunctionClauseError, fn -> apply(Data, :dump, [%{id: 1}]) end
   end
 end

@@ -165,11 +165,16 @@ defmodule Isolation.Versions do
   end
 
   defp unwritten(cells) do
-    for {name, cell} <- cells, cell.count > 0, n <- 1..cell.count, writer(cell, n) == nil do
-      {:aborted_read, {:list, name, elem(elem(cell.versions, n), 0)}}
-    end ++
+    unwritten =
+      for {name, cell} <- cells, cell.count > 0, n <- 1..cell.count, writer(cell, n) == nil do
+        {:aborted_read, {:list, name, elem(elem(cell.versions, n), 0)}}
+      end
+
+    doubled =
       for {name, cell} <- cells,
           map_size(cell.places) != cell.count,
           do: {:duplicate, {name, cell.values}}
+
+    unwritten ++ doubled
   end
 end

@@ -176,8 +176,11 @@ defmodule Oracle.Door.Run do
     side.lock(item, kind)
     :locked
   catch
-    # Stock locks all fragments, and then fails.
-    :error, :badarg when item == {:table, :door_frag} and side == :mnesia -> :locked
+    # Stock locks all fragments, and then fails; in a cluster the fragments are its own on both sides.
+    :error, :badarg when item == {:table, :door_frag} ->
+      if side == :mnesia or Remnesia.Engine.Choice.cluster?(),
+        do: :locked,
+        else: :erlang.raise(:error, :badarg, __STACKTRACE__)
   end
 
   defp operation(side, {:index_match_object, table, pattern, a}),
@@ -251,9 +254,25 @@ defmodule Oracle.Door.Run do
 
   defp events(_step) do
     flush([])
-    |> Enum.group_by(&record_of/1, &Door.clean/1)
+    |> Enum.group_by(&record_of/1, &(&1 |> Door.clean() |> in_memory()))
     |> Enum.sort()
   end
+
+  # Stock's tables are in memory, so ours are said to be, too: it has no ordered_set on disc alone.
+  defp in_memory(tuple) when is_tuple(tuple),
+    do: tuple |> Tuple.to_list() |> Enum.map(&in_memory/1) |> List.to_tuple()
+
+  defp in_memory([{:name, _table} | _] = definition) do
+    nodes = definition[:ram_copies] ++ definition[:disc_only_copies]
+
+    Enum.map(definition, fn
+      {:ram_copies, _nodes} -> {:ram_copies, nodes}
+      {:disc_only_copies, _nodes} -> {:disc_only_copies, []}
+      other -> other
+    end)
+  end
+
+  defp in_memory(other), do: other
 
   defp flush(events) do
     receive do
