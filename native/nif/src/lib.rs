@@ -29,6 +29,7 @@ mod watch;
 use rustler::sys::*;
 use std::ffi::{c_int, c_uint, c_void, CStr};
 
+#[cfg(not(feature = "system_allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
