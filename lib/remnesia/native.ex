@@ -320,6 +320,8 @@ defmodule Remnesia.Native do
   def test_select(_ctx, _name, _spec, _number), do: stub()
   @spec test_panic(txn | nil, name) :: term
   def test_panic(_txn, _name), do: stub()
+  def test_functions, do: stub()
+  def test_fault(_function, _arguments, _point), do: stub()
 
   defp stub, do: :erlang.nif_error(:nif_not_loaded)
 end

@@ -96,6 +96,35 @@ defmodule Stress do
     end)
   end
 
+  @doc "Megabytes that the VM takes more after `count` rounds than after a tenth of them, which fill what is kept for later."
+  def growth(count, fun) do
+    for n <- 1..max(div(count, 10), 1), do: fun.(n)
+    before = resident()
+    for n <- 1..count, do: fun.(n)
+    assert Native.lock_count() == 0
+    grown = resident() - before
+
+    IO.puts(
+      "\n    #{count} rounds: #{Float.round(grown, 1)} MB more than after #{div(count, 10)}"
+    )
+
+    grown
+  end
+
+  @doc "Memory of this VM in megabytes."
+  def resident do
+    for pid <- Process.list(), do: :erlang.garbage_collect(pid)
+    Process.sleep(50)
+
+    case File.read("/proc/self/statm") do
+      {:ok, text} ->
+        (text |> String.split() |> Enum.at(1) |> String.to_integer()) * 4096 / 1_048_576
+
+      {:error, _no_proc} ->
+        0.0
+    end
+  end
+
   @doc "The values at these shares of a list of numbers."
   def percentiles(numbers, shares) do
     sorted = numbers |> Enum.sort() |> List.to_tuple()

@@ -147,7 +147,7 @@ defmodule Remnesia.Transfer.Own do
 
   defp fill(path, tables, progress) do
     result =
-      Schema.change(fn txn ->
+      Schema.changing(fn txn ->
         steps = for {name, definition, _} <- tables, do: {:recreate, cstruct(name, definition)}
         Refill.run(txn, steps, &records(path, &1, progress))
       end)

@@ -14,7 +14,7 @@ defmodule Remnesia.Transfer.Restore do
   def run(module, opaque, operations, default) do
     case Media.schema(module, opaque) do
       {:ok, _header, schema} ->
-        Schema.change(fn txn ->
+        Schema.changing(fn txn ->
           steps = steps(schema, operations, default)
           Refill.run(txn, steps, fn put -> fill(module, opaque, put) end)
           for step <- steps, name = filled(step), do: name

@@ -100,7 +100,7 @@ defmodule Remnesia.Transfer.TextFile do
 
     with {:ok, tables} <- tables(path, budget),
          :ok <- if(Choice.cluster?(), do: {:error, {:not_available, @no_cluster}}, else: :ok),
-         {:atomic, counts} <- Schema.change(&fill(&1, path, budget, tables)) do
+         {:atomic, counts} <- Schema.changing(&fill(&1, path, budget, tables)) do
       {:ok, counts |> Map.to_list() |> Enum.sort()}
     else
       {:aborted, reason} -> {:error, reason}

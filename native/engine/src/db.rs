@@ -142,6 +142,13 @@ impl Db {
         self.watched.store(watched, Ordering::Relaxed);
     }
 
+    /// Is somebody to be told of the changes of this table? False if there is none.
+    pub fn watch(&self, name: &[u8], watched: bool) -> bool {
+        // Under the latch, see `swap_in`.
+        let tables = self.tables.read();
+        tables.get(name).map(|open| open.set_watched(watched)).is_some()
+    }
+
     /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
     pub fn freeze(&self, open: &OpenTable) {
         open.freeze();
@@ -167,9 +174,12 @@ impl Db {
     /// Puts the shadow in the place of a table that the caller's transaction holds exclusively; false if there is none.
     pub fn swap_in(&self, open: &Arc<OpenTable>) -> bool {
         let Some(shadow) = self.shadows.write().remove(&open.name) else { return false };
-        shadow.take_mode(open);
         open.set_replaced();
-        self.tables.write().insert(open.name.clone(), shadow);
+        let mut tables = self.tables.write();
+        // Under the latch: whoever changes the mode of the table of this name changes that of the one or the other.
+        shadow.take_mode(open);
+        tables.insert(open.name.clone(), shadow);
+        drop(tables);
         open.set_dropped(true);
         // Whoever looked the old one up a moment ago still finds its rows there.
         let open = open.clone();

@@ -1,6 +1,7 @@
 //! What every NIF shares: panics become errors, long work moves to a dirty scheduler, reasons become terms.
 
 use crate::arguments::elements;
+use crate::faults::{self, Point};
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
@@ -85,7 +86,13 @@ pub fn run<const N: usize>(
     // SAFETY: no argument, no effect.
     let dirty = unsafe { enif_thread_type() } != ERL_NIF_THR_NORMAL_SCHEDULER;
     let call = Call { env, dirty };
-    let failed = match catch_unwind(AssertUnwindSafe(|| body(&call, args))) {
+    let guarded = || {
+        call.fault(Point::Before);
+        let done = body(&call, args);
+        call.fault(Point::After);
+        done
+    };
+    let failed = match catch_unwind(AssertUnwindSafe(guarded)) {
         Ok(done) => match (failure(), done) {
             (None, Ok(term)) => return term,
             (None, Err(fail)) => fail,
@@ -137,6 +144,14 @@ macro_rules! nif {
 }
 
 impl Call {
+    /// Where a test may ask for a panic.
+    #[inline]
+    pub fn fault(&self, point: Point) {
+        if self.dirty {
+            faults::at(self.env, point);
+        }
+    }
+
     pub fn limit(&self) -> usize {
         if self.dirty {
             usize::MAX

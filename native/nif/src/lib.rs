@@ -9,6 +9,7 @@ mod border;
 mod compiled;
 mod disc;
 mod explain;
+mod faults;
 mod index;
 mod keys;
 mod reason;
@@ -28,6 +29,7 @@ mod watch;
 use rustler::sys::*;
 use std::ffi::{c_int, c_uint, c_void, CStr};
 
+#[cfg(not(feature = "system_allocator"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -42,7 +44,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<98> = Functions([
+static FUNCTIONS: Functions<100> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -141,6 +143,8 @@ static FUNCTIONS: Functions<98> = Functions([
     nif(c"test_live", 1, testing::live),
     nif(c"test_hash", 1, testing::hash),
     nif(c"test_time", 2, testing::time),
+    nif(c"test_functions", 0, faults::functions),
+    nif(c"test_fault", 3, faults::fault),
 ]);
 
 /// What one loaded library tells another of itself, through the private data that the VM keeps with the module. The layout is for

@@ -1,6 +1,7 @@
 //! The transaction object of a process, and the messages that wake waiting processes.
 
 use crate::border::{Call, Fail, DB};
+use crate::faults::Point;
 use crate::reason::reason;
 use crate::select::Select;
 use crate::term::{Env, RawTerm};
@@ -151,7 +152,13 @@ pub fn with_txn<R>(call: &Call, handle: RawTerm, f: impl FnOnce(&mut Txn) -> Res
     if pid != Some(session.owner) && !session.is_guest(pid, &txn) {
         return Err(Fail::BadArg);
     }
-    let answer = catch_unwind(AssertUnwindSafe(|| f(&mut txn)));
+    let guarded = || {
+        call.fault(Point::Begun);
+        let done = f(&mut txn);
+        call.fault(Point::Done);
+        done
+    };
+    let answer = catch_unwind(AssertUnwindSafe(guarded));
     if answer.is_err() {
         txn.lose(&DB);
     }

@@ -19,8 +19,7 @@ nif!(
             return Ok(atoms::ok());
         }
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
-        DB.open(&name).ok_or(Fail::Stop(Stop::NoTable))?.set_watched(on);
-        Ok(atoms::ok())
+        if DB.watch(&name, on) { Ok(atoms::ok()) } else { Err(Fail::Stop(Stop::NoTable)) }
     }
 );
 

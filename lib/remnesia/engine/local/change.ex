@@ -97,7 +97,7 @@ defmodule Remnesia.Engine.Local.Change do
   def transform(table, fun, attributes, record_name)
       when is_list(attributes) and is_atom(record_name) and
              (is_function(fun) or fun == :ignore) do
-    Schema.change(fn txn ->
+    Schema.changing(fn txn ->
       if table == :schema, do: Signal.abort({:bad_type, :schema})
       cstruct = Schema.existing!(table, {:no_exists, table})
       Schema.writable!(table)

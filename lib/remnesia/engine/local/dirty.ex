@@ -216,8 +216,9 @@ defmodule Remnesia.Engine.Local.Dirty do
     settle(apply(Native, operation, arguments), operation, arguments, key, item)
   end
 
-  defp settle(:"$watched", operation, [nil | rest] = arguments, key, item),
-    do: settle(Watch.dirty(operation, arguments), operation, [:"$watched" | rest], key, item)
+  # What has to be done again is told again: the arguments stay as they are.
+  defp settle(:"$watched", operation, arguments, key, item),
+    do: settle(Watch.dirty(operation, arguments), operation, arguments, key, item)
 
   # What a table cannot count comes before what it may not.
   defp settle({:"$error", {:read_only, table}}, :update_counter, _arguments, _key, _item) do

@@ -13,6 +13,7 @@ defmodule Remnesia.Engine.Local.Schema do
 
   alias Remnesia.Engine.Local.{
     Activity,
+    Apart,
     Definitions,
     Directory,
     Disc,
@@ -426,19 +427,33 @@ defmodule Remnesia.Engine.Local.Schema do
 
   # --- helpers ---
 
-  @doc "Runs a change of the schema as a transaction of its own; the function gets the transaction."
+  @doc """
+  Runs a change of the schema as a transaction of its own, in a process of its own; the function gets the transaction. Once it has begun it is done to its
+  end, also when the caller is killed.
+  """
   @spec change((reference -> value)) :: Engine.result(value) when value: term
   def change(fun) do
+    changing(fn txn ->
+      Apart.to_the_end()
+      fun.(txn)
+    end)
+  end
+
+  @doc "The same of one that calls functions of the user, which may take for ever: who kills the caller ends it, until a table takes the place of another."
+  @spec changing((reference -> value)) :: Engine.result(value) when value: term
+  def changing(fun) do
     # Also a dirty activity is one that it would be nested in.
     if Activity.get_id() != :undefined do
       {:aborted, :nested_transaction}
     else
-      result = Transaction.run(fn -> locked(fun) end, :infinity)
+      Apart.run(fn -> run_change(fun) end)
+    end
+  end
 
-      with {:atomic, {id, value}} <- result do
-        Events.complete(id)
-        {:atomic, value}
-      end
+  defp run_change(fun) do
+    with {:atomic, {id, value}} <- Transaction.run(fn -> locked(fun) end, :infinity) do
+      Events.complete(id)
+      {:atomic, value}
     end
   end
 

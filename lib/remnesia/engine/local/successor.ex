@@ -7,7 +7,7 @@ defmodule Remnesia.Engine.Local.Successor do
   # successor (`Native.shadow_drop/1`) and its number on disc; whose process dies leaves them to the next start.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Disc, Signal, Wait}
+  alias Remnesia.Engine.Local.{Apart, Disc, Signal, Wait}
   alias Remnesia.Native
 
   @doc "Begins an empty one, with this number on disc: nil for one that is to be in memory for a while."
@@ -39,6 +39,7 @@ defmodule Remnesia.Engine.Local.Successor do
   """
   @spec swap(reference, [{atom, Cstruct.t()}], [tuple]) :: non_neg_integer | :ok | no_return
   def swap(txn, swaps, changes) do
+    Apart.to_the_end()
     arguments = [txn, swaps, changes]
     Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
   end

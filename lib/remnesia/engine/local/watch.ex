@@ -178,14 +178,11 @@ defmodule Remnesia.Engine.Local.Watch do
     old = Dirty.read(table, key)
     answer = watched(:update_counter, arguments)
 
-    if is_integer(answer) do
-      record = {record_name, key, answer}
+    with value when is_integer(value) <- counted(answer) do
+      record = {record_name, key, value}
       # Mnesia tells the old record only where the new value is the sum.
-      before = put_elem(record, 2, answer - increment)
-
-      old =
-        if match?([{_, _, value}] when value == answer - increment, old), do: [before], else: []
-
+      before = put_elem(record, 2, value - increment)
+      old = if match?([{_, _, was}] when was == value - increment, old), do: [before], else: []
       tell({:write, table, record}, simple, detailed, old)
     end
 
@@ -197,9 +194,15 @@ defmodule Remnesia.Engine.Local.Watch do
     change = {operation, table, item}
     old = if detailed == [], do: [], else: Dirty.read(table, key(change))
     answer = watched(operation, arguments)
-    if answer == :ok, do: tell(change, simple, detailed, old)
+    if done?(answer), do: tell(change, simple, detailed, old)
     answer
   end
+
+  # Where every commit is waited for the answer is what to wait for.
+  defp done?(answer), do: answer == :ok or match?({:"$sync", _position}, answer)
+
+  defp counted({:"$sync", _position, value}), do: value
+  defp counted(answer), do: answer
 
   defp key({:delete, _table, key}), do: key
   defp key({_operation, _table, record}), do: elem(record, 1)

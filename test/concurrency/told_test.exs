@@ -1,0 +1,62 @@
+defmodule Remnesia.ToldTest do
+  use ExUnit.Case
+
+  # Subscribers are told of every change, also of one that had to wait before it was made, and of one that is waited for afterwards.
+
+  defp events do
+    receive do
+      {:mnesia_table_event, event} -> [event | events()]
+    after
+      0 -> []
+    end
+  end
+
+  defp create(table, options \\ []) do
+    {:atomic, :ok} = :remnesia.create_table(table, options)
+    on_exit(fn -> :remnesia.delete_table(table) end)
+    :ok = :remnesia.dirty_write({table, 1, 1})
+    {:ok, _} = :remnesia.subscribe({:table, table})
+  end
+
+  test "writes outside of transactions while the table is made anew" do
+    create(:told)
+    me = self()
+
+    slow = fn record ->
+      send(me, :frozen)
+      Process.sleep(100)
+      record
+    end
+
+    task = Task.async(fn -> :remnesia.transform_table(:told, slow, [:key, :val]) end)
+    assert_receive :frozen, 5_000
+    :ok = :remnesia.dirty_write({:told, 2, 2})
+    :ok = :remnesia.dirty_delete({:told, 1})
+    3 = :remnesia.dirty_update_counter(:told, 3, 3)
+    assert Task.await(task) == {:atomic, :ok}
+    by = {:dirty, self()}
+
+    assert [
+             {:write, {:told, 2, 2}, ^by},
+             {:delete, {:told, 1}, ^by},
+             {:write, {:told, 3, 3}, ^by}
+           ] = for(event <- events(), elem(event, 2) == by, do: event)
+  end
+
+  test "where every write is waited for" do
+    Application.put_env(:remnesia, :durability, :sync)
+    on_exit(fn -> Application.delete_env(:remnesia, :durability) end)
+    Remnesia.OnDisc.start()
+    create(:told, disc_copies: [node()])
+    :ok = :remnesia.dirty_write({:told, 2, 2})
+    5 = :remnesia.dirty_update_counter(:told, 2, 3)
+    :ok = :remnesia.dirty_delete({:told, 2})
+    by = {:dirty, self()}
+
+    assert events() == [
+             {:write, {:told, 2, 2}, by},
+             {:write, {:told, 2, 5}, by},
+             {:delete, {:told, 2}, by}
+           ]
+  end
+end
