@@ -21,7 +21,7 @@ defmodule Remnesia.ClusterOracleTest do
     {:ok, seed: seed, options: [dir: dir]}
   end
 
-  test("three nodes of each", context, do: programs(context, 24))
+  test("three nodes of each", context, do: programs(context, 8))
 
   @tag :long
   @tag timeout: 3_600_000
@@ -50,12 +50,12 @@ defmodule Remnesia.ClusterOracleTest do
         :rand.seed(:exsss, {seed, round, 6})
         program = Program.random()
         number = :rand.uniform(3) - 1
-        {got, want} = {run(ours, number, program), run(stock, number, program)}
+        {got, want} = both(ours, stock, &run(&1, number, program))
         compare(program, got, want, "seed #{seed}, round #{round}, node #{number}")
 
-        if rem(round, 8) == 0 do
+        if rem(round, 4) == 0 do
           number = :rand.uniform(3) - 1
-          {ours, stock} = {restart(ours, number, context), restart(stock, number, context)}
+          {ours, stock} = both(ours, stock, &restart(&1, number, context))
           after_restart = "seed #{seed}, restart of #{number} after round #{round}"
           assert contents(ours) == contents(stock), after_restart
           {ours, stock}
@@ -65,6 +65,13 @@ defmodule Remnesia.ClusterOracleTest do
       end)
 
     for %{peers: peers} <- [ours, stock], peer <- peers, do: Peers.stop(peer)
+  end
+
+  defp both(ours, stock, fun) do
+    [ours, stock] =
+      [ours, stock] |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(120_000)
+
+    {ours, stock}
   end
 
   defp compare(program, {ours, contents}, {stock, wanted}, where) do
