@@ -249,7 +249,7 @@ defmodule Remnesia.PartitionHealTest do
       )
     end
 
-    assert {:error, {:transaction_aborted, {:no_majority, Example.Movie}}} = write.()
+    assert {:error, {:no_majority, Example.Movie}} = write.()
     on(c, do: :remnesia.dirty_write({:plain, 1, :theirs}))
     Links.join([a, b], [c])
     Links.wait(fn -> length(Peers.call(c, :remnesia, :system_info, [:running_db_nodes])) == 3 end)

@@ -78,7 +78,10 @@ defmodule Remnesia.Partition.Side do
         path = if counts == %{}, do: nothing(path), else: path
         if path, do: Logger.warning("remnesia: what this side of a partition had is in #{path}")
         back(sides, state)
-        result = Finish.run(policy)
+        finish = Finish.start(policy)
+        # What is not loaded may have to be healed again: the links may be cut meanwhile.
+        Process.unregister(__MODULE__)
+        result = Finish.await(finish)
         send(healer, {:done, self(), %{path: path, losing: counts, finished: result}})
 
       {:error, :given_up} ->
@@ -165,7 +168,8 @@ defmodule Remnesia.Partition.Side do
     wait_for(:stopped, Enum.take_while(sides, &(&1 != self())), monitors)
     {masters, disc?} = stop(state)
     counts = late(put, types, counts)
-    ok!(Files.note(%{masters: masters, merge: if(merge?(state) and counts != %{}, do: path)}))
+    merge = if merge?(state) and counts != %{}, do: [path], else: []
+    ok!(Files.note(%{masters: masters, merge: merge}))
     put.({:end, Enum.to_list(counts)})
     for side <- others, do: send(side, {:stopped, self()})
     {{sides, monitors, disc?}, counts}
@@ -230,6 +234,7 @@ defmodule Remnesia.Partition.Side do
       NewFile.stop(reason)
     end
 
+    Finish.cut_off()
     disc? = :mnesia.system_info(:use_dir)
     :stopped = :mnesia.stop()
     {before, disc?}
