@@ -41,7 +41,7 @@ defmodule Remnesia.ClusterKillTest do
 
   @tag :long
   @tag timeout: 3_600_000
-  test("a node killed at random, many times", context, do: killed(context, 60))
+  test("a node killed at random, many times", context, do: killed(context, 30))
 
   defp killed(context, rounds) do
     peers = cluster(context)
