@@ -7,7 +7,7 @@ defmodule Remnesia.ClusterKillTest do
   @moduletag :peers
   @moduletag timeout: 300_000
 
-  @tables [:set, :ordered, :bag, :memory]
+  @tables [:set, :ordered, :bag, :memory, :only]
 
   setup context do
     dir = Path.join(System.tmp_dir!(), "remnesia-kill-#{System.pid()}-#{context.line}")
@@ -28,7 +28,8 @@ defmodule Remnesia.ClusterKillTest do
           set: [remnesia_disc: nodes],
           ordered: [remnesia_disc: nodes, type: :ordered_set],
           bag: [remnesia_disc: nodes, type: :bag],
-          memory: [remnesia_ram: nodes]
+          memory: [remnesia_ram: nodes],
+          only: [remnesia_disc_only: nodes]
         ] do
       options = options ++ [attributes: [:k, :v, :w], index: [:v, :w]]
       assert Peers.mnesia(hd(peers), :create_table, [table, options]) == {:atomic, :ok}
@@ -41,7 +42,7 @@ defmodule Remnesia.ClusterKillTest do
 
   @tag :long
   @tag timeout: 3_600_000
-  test("a node killed at random, many times", context, do: killed(context, 60))
+  test("a node killed at random, many times", context, do: killed(context, 30))
 
   defp killed(context, rounds) do
     peers = cluster(context)

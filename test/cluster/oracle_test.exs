@@ -21,7 +21,7 @@ defmodule Remnesia.ClusterOracleTest do
     {:ok, seed: seed, options: [dir: dir]}
   end
 
-  test("three nodes of each", context, do: programs(context, 24))
+  test("three nodes of each", context, do: programs(context, 8))
 
   @tag :long
   @tag timeout: 3_600_000
@@ -50,12 +50,12 @@ defmodule Remnesia.ClusterOracleTest do
         :rand.seed(:exsss, {seed, round, 6})
         program = Program.random()
         number = :rand.uniform(3) - 1
-        {got, want} = {run(ours, number, program), run(stock, number, program)}
+        {got, want} = both(ours, stock, &run(&1, number, program))
         compare(program, got, want, "seed #{seed}, round #{round}, node #{number}")
 
-        if rem(round, 8) == 0 do
+        if rem(round, 4) == 0 do
           number = :rand.uniform(3) - 1
-          {ours, stock} = {restart(ours, number, context), restart(stock, number, context)}
+          {ours, stock} = both(ours, stock, &restart(&1, number, context))
           after_restart = "seed #{seed}, restart of #{number} after round #{round}"
           assert contents(ours) == contents(stock), after_restart
           {ours, stock}
@@ -67,6 +67,13 @@ defmodule Remnesia.ClusterOracleTest do
     for %{peers: peers} <- [ours, stock], peer <- peers, do: Peers.stop(peer)
   end
 
+  defp both(ours, stock, fun) do
+    [ours, stock] =
+      [ours, stock] |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(120_000)
+
+    {ours, stock}
+  end
+
   defp compare(program, {ours, contents}, {stock, wanted}, where) do
     for {{step, got}, want} <- program |> Enum.zip(ours) |> Enum.zip(stock) do
       assert got == want, "#{where}: #{inspect({step, got, want}, limit: :infinity)}"
@@ -75,11 +82,21 @@ defmodule Remnesia.ClusterOracleTest do
     assert contents == wanted, where
   end
 
+  # Locks on other nodes are given back after a transaction has answered, so the next one may have to begin again; what is caught within a
+  # program is an answer then (an exclusion: `swallowed restart`). Such a program runs once more.
   defp run(%{side: side, peers: peers} = cluster, number, program) do
     arguments = [side, program, [disc_copies: nodes(peers)]]
     {answers, _contents} = Peers.call(Enum.at(peers, number), Run, :run, arguments)
-    {nameless(answers, nodes(peers)), contents(cluster)}
+
+    if restarted?(answers),
+      do: run(cluster, number, program),
+      else: {nameless(answers, nodes(peers)), contents(cluster)}
   end
+
+  defp restarted?(:cyclic), do: true
+  defp restarted?([head | tail]), do: restarted?(head) or restarted?(tail)
+  defp restarted?(tuple) when is_tuple(tuple), do: tuple |> Tuple.to_list() |> restarted?()
+  defp restarted?(_other), do: false
 
   # What every node has, which has to be one thing.
   defp contents(%{side: side, peers: peers}) do

@@ -56,9 +56,10 @@ defmodule Remnesia.ClusterSchemaTest do
     peers
   end
 
-  @types [:ram_copies, :disc_copies, :disc_only_copies, :remnesia_ram, :remnesia_disc]
+  @own [:remnesia_ram, :remnesia_disc, :remnesia_disc_only]
+  @types [:ram_copies, :disc_copies, :disc_only_copies | @own]
 
-  # Every pair once: a walk through all ten connections of the five types, both ways.
+  # Every pair once: a walk through all connections of the six types, both ways.
   defp ways do
     pairs = for from <- @types, to <- @types, from != to, do: {from, to}
     walk(hd(@types), pairs, [])
@@ -87,7 +88,7 @@ defmodule Remnesia.ClusterSchemaTest do
         change = &Peers.mnesia(b, :change_table_copy_type, [:t, node_b, &1])
 
         # OTP before 27 forgets to write the records: refused with a way that works.
-        if to == :disc_copies and from in [:remnesia_ram, :remnesia_disc] and
+        if to == :disc_copies and from in @own and
              :erlang.system_info(:otp_release) < ~c"27" do
           assert {:aborted, {text, :t, _}} = change.(:disc_copies)
           assert text =~ "disc_only_copies first"
@@ -113,9 +114,10 @@ defmodule Remnesia.ClusterSchemaTest do
 
   test "a backup of one node is restored by another; a fallback brings all nodes back", context do
     [a, b, c] = peers = context.peers
-    tables = [:d, :r, :bag, :stock]
+    tables = [:d, :r, :only, :bag, :stock]
     create(peers, :d, :remnesia_disc)
     create(peers, :r, :remnesia_ram, type: :ordered_set)
+    create(peers, :only, :remnesia_disc_only)
     create(peers, :bag, :remnesia_disc, type: :bag)
     create(peers, :stock, :disc_copies)
     for table <- tables, do: write(a, table, 1..200, :then)
@@ -125,12 +127,12 @@ defmodule Remnesia.ClusterSchemaTest do
 
     spoil = fn ->
       for {table, n} <- Enum.with_index(tables),
-          do: write(Enum.at([a, b, c, a], n), table, 150..300, :later)
+          do: write(Enum.at([a, b, c, a, b], n), table, 150..300, :later)
 
       on(b,
         do:
           for(
-            t <- [:d, :r, :bag, :stock],
+            t <- [:d, :r, :only, :bag, :stock],
             i <- 1..50,
             do: :mnesia.sync_dirty(fn -> :mnesia.delete({t, i}) end)
           )
@@ -163,7 +165,7 @@ defmodule Remnesia.ClusterSchemaTest do
     before = Replicas.same!(peers, tables)
     peers = restart_all(context, peers)
     # It is used up.
-    assert Replicas.same!(peers, [:d, :bag, :stock]) == Map.delete(before, :r)
+    assert Replicas.same!(peers, [:d, :only, :bag, :stock]) == Map.delete(before, :r)
     Enum.each(peers, &Peers.stop/1)
   end
 

@@ -215,4 +215,53 @@ defmodule Remnesia.PartitionHealTest do
     assert on(c, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :c, 1}]
     Enum.each([a, b, c], &Peers.stop/1)
   end
+
+  @tag policy: {:heal, :keep_majority}
+  test "both doors, with a schema in memory: the node joins again", context do
+    env = [{:remnesia, :engine, :cluster} | context.options[:env]]
+    peers = [a, b, c] = Peers.start(context.names, Keyword.put(context.options, :env, env))
+    nodes = for {_, node} <- peers, do: node
+    for one <- peers, {_, node} <- peers, do: :pong = Peers.call(one, :net_adm, :ping, [node])
+    for peer <- peers, do: :ok = Peers.call(peer, Remnesia, :start, [])
+
+    for node <- tl(nodes),
+        do: assert({:ok, [^node]} = Peers.call(a, Remnesia, :add_nodes, [node]))
+
+    options = [ram_copies: nodes]
+    assert Peers.call(a, Remnesia.Table, :create, [Example.Movie, options]) == :ok
+    # What the policy needs, unless one says otherwise.
+    assert Peers.call(a, :remnesia, :table_info, [Example.Movie, :majority])
+
+    assert {:atomic, :ok} =
+             Peers.call(a, :remnesia, :create_table, [:plain, [majority: false] ++ options])
+
+    refute Peers.call(a, :remnesia, :table_info, [:plain, :majority])
+    for i <- 1..10, do: Peers.call(a, :remnesia, :dirty_write, [{:plain, i, :first}])
+
+    Links.cut([a, b], [c])
+
+    write = fn ->
+      on(c,
+        do:
+          Remnesia.Transaction.execute(fn ->
+            Remnesia.Query.write(struct!(Example.Movie, id: 1))
+          end)
+      )
+    end
+
+    assert {:error, {:no_majority, Example.Movie}} = write.()
+    on(c, do: :remnesia.dirty_write({:plain, 1, :theirs}))
+    Links.join([a, b], [c])
+    Links.wait(fn -> length(Peers.call(c, :remnesia, :system_info, [:running_db_nodes])) == 3 end)
+    Links.wait(fn -> on(c, do: Remnesia.Partition.Files.noted()) == nil end)
+    assert :ok = Peers.call(c, Remnesia, :wait, [[Example.Movie, :plain], 10_000])
+    assert List.keyfind(Replicas.same!(peers, [:plain]).plain, 1, 1) == {:plain, 1, :first}
+    [path] = Path.wildcard(Path.join([context.options[:dir], "c*", "partitions", "*"]))
+    fold = [path, %{}, &Load.add/4]
+
+    assert Peers.call(c, Remnesia.Partition, :fold, fold) ==
+             {:ok, %{{:plain, 1} => [{:plain, 1, :theirs}]}}
+
+    Enum.each(peers, &Peers.stop/1)
+  end
 end

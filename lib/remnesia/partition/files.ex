@@ -9,8 +9,8 @@ defmodule Remnesia.Partition.Files do
 
   @note "unfinished"
 
-  @typedoc "What is to be undone and done: the master nodes of tables before, and a file whose versions are to be merged."
-  @type note :: %{masters: [{atom, [node]}], merge: Path.t() | nil}
+  @typedoc "What is to be undone and done: the master nodes of tables before, and files whose versions are to be merged."
+  @type note :: %{masters: [{atom, [node]}], merge: [Path.t()]}
 
   @spec new_path() :: Path.t()
   def new_path do
@@ -22,8 +22,18 @@ defmodule Remnesia.Partition.Files do
   @spec prepare() :: :ok | {:error, File.posix()}
   def prepare, do: File.mkdir_p(directory())
 
+  @doc "Notes it, with what an earlier healing has left undone."
   @spec note(note) :: :ok | {:error, File.posix()}
-  def note(note) do
+  def note(note), do: write(add(noted(), note))
+
+  defp add(nil, note), do: note
+
+  defp add(earlier, note) do
+    masters = Keyword.merge(note.masters, earlier.masters)
+    %{masters: masters, merge: earlier.merge ++ note.merge}
+  end
+
+  defp write(note) do
     temporary = note_path() <> ".new"
     bytes = :erlang.term_to_binary(note)
 

@@ -12,24 +12,76 @@ defmodule Remnesia.Partition.Finish do
   # Of the file, written by this VM or the one before.
   @atoms 1_000_000
 
+  @none %{merged: %{}, refused: %{}}
+
   @type counts :: %{merged: %{atom => pos_integer}, refused: %{atom => pos_integer}}
 
-  @doc "Does what is noted."
-  @spec run(Policy.t()) :: {:ok, counts} | {:error, term}
-  def run(policy) do
+  @doc "Begins to do what is noted, in a process of its own."
+  @spec start(Policy.t()) :: {pid, reference}
+  def start(policy) do
+    caller = self()
+    mark = make_ref()
+
+    started =
+      spawn_monitor(fn ->
+        Process.register(self(), __MODULE__)
+        send(caller, mark)
+        exit({:finished, run(policy)})
+      end)
+
+    {pid, monitor} = started
+
+    receive do
+      ^mark -> started
+      {:DOWN, ^monitor, _, ^pid, _} = down -> send(self(), down) && started
+    end
+  end
+
+  @doc "What came of it."
+  @spec await({pid, reference}) :: {:ok, counts} | {:error, term}
+  def await({pid, monitor}) do
+    receive do
+      {:DOWN, ^monitor, _, ^pid, {:finished, result}} -> result
+      {:DOWN, ^monitor, _, ^pid, reason} -> {:error, reason}
+    end
+  end
+
+  @doc "Is it under way?"
+  @spec busy?() :: boolean
+  def busy?, do: Process.whereis(__MODULE__) != nil
+
+  @doc "Ends it, if it is under way: what is noted stays."
+  @spec cut_off() :: :ok
+  def cut_off do
+    with pid when is_pid(pid) <- Process.whereis(__MODULE__) do
+      monitor = Process.monitor(pid)
+      Process.exit(pid, :kill)
+      receive(do: ({:DOWN, ^monitor, _, _, _} -> :ok))
+    end
+
+    :ok
+  end
+
+  defp run(policy) do
     case Files.noted() do
       nil ->
-        {:ok, %{merged: %{}, refused: %{}}}
+        {:ok, @none}
 
       note ->
         wait_for_tables()
         for {table, nodes} <- note.masters, do: :mnesia.set_master_nodes(table, nodes)
 
-        with {:ok, counts} <- merge(note.merge, policy) do
+        with {:ok, counts} <- merge_all(note.merge, policy, @none) do
           Files.forget()
           {:ok, counts}
         end
     end
+  end
+
+  defp merge_all([], _policy, counts), do: {:ok, counts}
+
+  defp merge_all([path | paths], policy, counts) do
+    with {:ok, counts} <- merge(path, policy, counts), do: merge_all(paths, policy, counts)
   end
 
   defp wait_for_tables do
@@ -46,9 +98,7 @@ defmodule Remnesia.Partition.Finish do
     end
   end
 
-  defp merge(nil, _policy), do: {:ok, %{merged: %{}, refused: %{}}}
-
-  defp merge(path, {:heal, {:merge, fun}}) do
+  defp merge(path, {:heal, {:merge, fun}}, counts) do
     # The last version of each key.
     versions = :ets.new(__MODULE__, [:private])
 
@@ -59,7 +109,7 @@ defmodule Remnesia.Partition.Finish do
 
     case Versions.fold(path, @atoms, :ok, insert) do
       {:ok, :ok} ->
-        {:ok, :ets.foldl(&merge_one(&1, &2, fun), %{merged: %{}, refused: %{}}, versions)}
+        {:ok, :ets.foldl(&merge_one(&1, &2, fun), counts, versions)}
 
       {:error, reason} ->
         {:error, {:not_merged, path, reason}}
@@ -69,7 +119,7 @@ defmodule Remnesia.Partition.Finish do
   end
 
   # The policy has changed meanwhile.
-  defp merge(path, _other), do: {:error, {:not_merged, path, :no_function}}
+  defp merge(path, _other, _counts), do: {:error, {:not_merged, path, :no_function}}
 
   defp merge_one({{table, key}, theirs}, counts, fun) do
     merged = :mnesia.sync_transaction(fn -> merge_key(table, key, theirs, fun) end)

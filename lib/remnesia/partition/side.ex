@@ -14,7 +14,7 @@ defmodule Remnesia.Partition.Side do
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Partition.{Decision, Files, Finish, Policy, Versions}
-  alias Remnesia.Transfer.BackupFile
+  alias Remnesia.Transfer.{BackupFile, NewFile}
 
   require Logger
 
@@ -26,28 +26,37 @@ defmodule Remnesia.Partition.Side do
   @type work :: %{compare: Decision.tables(), load: Decision.tables(), winners: [node]}
 
   @doc "Begins, for this healer. It gets `{:compared, side}`, then `{:done, side, result}`; or a side ends."
-  @spec begin(pid, work, Policy.t()) :: {:ok, pid} | {:error, :busy}
+  @spec begin(pid, work, Policy.t()) :: {:ok, pid} | {:error, :busy | File.posix()}
   def begin(healer, work, policy) do
     caller = self()
     mark = make_ref()
 
     pid =
       spawn(fn ->
-        Process.register(self(), __MODULE__)
-        send(caller, mark)
-        run(healer, work, policy)
+        if register() do
+          prepared = Files.prepare()
+          send(caller, {mark, prepared})
+          if prepared == :ok, do: run(healer, work, policy)
+        end
       end)
 
     monitor = Process.monitor(pid)
 
     receive do
-      ^mark ->
+      {^mark, prepared} ->
         Process.demonitor(monitor, [:flush])
-        {:ok, pid}
+        with :ok <- prepared, do: {:ok, pid}
 
       {:DOWN, ^monitor, _, _, _} ->
         {:error, :busy}
     end
+  end
+
+  # One at a time.
+  defp register do
+    Process.register(self(), __MODULE__)
+  rescue
+    ArgumentError -> false
   end
 
   @doc "Is this node at it?"
@@ -56,11 +65,12 @@ defmodule Remnesia.Partition.Side do
 
   defp run(healer, work, policy) do
     Process.flag(:trap_exit, true)
+    # What this process logs and starts is of this node.
+    Process.group_leader(self(), Process.whereis(:init))
     state = %{healer: healer, monitor: Process.monitor(healer), work: work, policy: policy}
     path = Files.new_path()
-    with {:error, reason} <- Files.prepare(), do: exit({:not_written, path, reason})
     holder = hold(work.compare)
-    written = BackupFile.write(path, false, &fill(&1, state, path))
+    written = write(path, state)
     release(holder)
 
     case written do
@@ -68,7 +78,10 @@ defmodule Remnesia.Partition.Side do
         path = if counts == %{}, do: nothing(path), else: path
         if path, do: Logger.warning("remnesia: what this side of a partition had is in #{path}")
         back(sides, state)
-        result = Finish.run(policy)
+        finish = Finish.start(policy)
+        # What is not loaded may have to be healed again: the links may be cut meanwhile.
+        Process.unregister(__MODULE__)
+        result = Finish.await(finish)
         send(healer, {:done, self(), %{path: path, losing: counts, finished: result}})
 
       {:error, :given_up} ->
@@ -79,6 +92,13 @@ defmodule Remnesia.Partition.Side do
         thaw(work.compare)
         exit({:not_written, path, reason})
     end
+  end
+
+  defp write(path, state) do
+    BackupFile.write(path, false, &fill(&1, state, path))
+  catch
+    # Whatever it is: Mnesia may be stopped by then.
+    kind, reason -> {:error, {kind, reason, __STACKTRACE__}}
   end
 
   # Started, it would take the winners' tables, and nothing would tell what it had.
@@ -148,7 +168,8 @@ defmodule Remnesia.Partition.Side do
     wait_for(:stopped, Enum.take_while(sides, &(&1 != self())), monitors)
     {masters, disc?} = stop(state)
     counts = late(put, types, counts)
-    ok!(Files.note(%{masters: masters, merge: if(merge?(state) and counts != %{}, do: path)}))
+    merge = if merge?(state) and counts != %{}, do: [path], else: []
+    ok!(Files.note(%{masters: masters, merge: merge}))
     put.({:end, Enum.to_list(counts)})
     for side <- others, do: send(side, {:stopped, self()})
     {{sides, monitors, disc?}, counts}
@@ -173,7 +194,7 @@ defmodule Remnesia.Partition.Side do
   defp wait_for_commit(%{healer: healer, monitor: monitor}) do
     receive do
       {:commit, sides} -> sides
-      {:give_up, ^healer} -> BackupFile.stop(:given_up)
+      {:give_up, ^healer} -> NewFile.stop(:given_up)
       {:DOWN, ^monitor, _, _, _} -> rumour()
     end
   end
@@ -182,7 +203,7 @@ defmodule Remnesia.Partition.Side do
     receive do
       {:commit, sides} -> sides
     after
-      @rumour -> BackupFile.stop(:given_up)
+      @rumour -> NewFile.stop(:given_up)
     end
   end
 
@@ -210,9 +231,10 @@ defmodule Remnesia.Partition.Side do
     for {table, nodes} <- tables,
         {:error, reason} <- [:mnesia.set_master_nodes(table, nodes)] do
       for {table, nodes} <- before, do: :mnesia.set_master_nodes(table, nodes)
-      BackupFile.stop(reason)
+      NewFile.stop(reason)
     end
 
+    Finish.cut_off()
     disc? = :mnesia.system_info(:use_dir)
     :stopped = :mnesia.stop()
     {before, disc?}
@@ -229,5 +251,5 @@ defmodule Remnesia.Partition.Side do
   end
 
   defp ok!(:ok), do: :ok
-  defp ok!({:error, reason}), do: BackupFile.stop(reason)
+  defp ok!({:error, reason}), do: NewFile.stop(reason)
 end

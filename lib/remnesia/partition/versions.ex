@@ -11,7 +11,7 @@ defmodule Remnesia.Partition.Versions do
   #
   # A later version of a key takes the place of an earlier one.
 
-  alias Remnesia.Transfer.BackupFile
+  alias Remnesia.Transfer.{BackupFile, NewFile}
 
   @keys 500
   @timeout 60_000
@@ -48,7 +48,7 @@ defmodule Remnesia.Partition.Versions do
   catch
     :error, {:erpc, reason} ->
       if others == [],
-        do: BackupFile.stop({:unreachable, node, reason}),
+        do: NewFile.stop({:unreachable, node, reason}),
         else: ask(others, function, arguments)
   end
 

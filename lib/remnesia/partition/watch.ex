@@ -111,9 +111,9 @@ defmodule Remnesia.Partition.Watch do
 
   # What this node left undone when it went down in the middle.
   defp finish(policy) do
-    if Files.noted() && not Side.busy?() do
+    if Files.noted() && not Side.busy?() && not Finish.busy?() do
       spawn(fn ->
-        with {:error, reason} <- Finish.run(policy),
+        with {:error, reason} <- policy |> Finish.start() |> Finish.await(),
              do: Logger.error("remnesia: after a partition, #{Finish.text(reason)}")
       end)
     end
