@@ -177,7 +177,11 @@ defmodule Oracle.Door.Run do
     :locked
   catch
     # Stock locks all fragments, and then fails.
-    :error, :badarg when item == {:table, :door_frag} and side == :mnesia -> :locked
+    :error, :badarg when item == {:table, :door_frag} ->
+      # On several nodes ours is Mnesia's.
+      if side == :mnesia or Remnesia.Engine.Choice.cluster?(),
+        do: :locked,
+        else: :erlang.error(:badarg)
   end
 
   defp operation(side, {:index_match_object, table, pattern, a}),
