@@ -1,4 +1,4 @@
-# Several nodes on this machine, stock Mnesia with `disc_copies` against ours, in one run: `MIX_ENV=prod mix run --no-start bench/cluster.exs [RECORDS]`.
+# Several nodes on this machine, stock Mnesia with `disc_copies` against ours, in one run: `bin/bench --cluster [RECORDS]`.
 # RECORDS (1,000,000) are those of the table that a node starts with and that another one joins to. Prints a table, which is kept in bench/results/.
 # `--reads` measures what a local replica answers, and nothing else.
 

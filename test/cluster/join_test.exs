@@ -250,6 +250,15 @@ defmodule Remnesia.Cluster.JoinTest do
     describe.(%{protocol: 1, version: "9.9.9", types: types, cluster?: true})
     assert join(b, a) == :ok
 
+    # The same when it starts later.
+    :ok = Peers.call(b, Remnesia, :stop, [])
+    describe.(%{protocol: 99, version: "9.9.9", types: types, cluster?: true})
+    assert {:error, {{:not_available, text}, _}} = Peers.call(b, Remnesia, :start, [])
+    assert text =~ "runs Remnesia 9.9.9, protocol 99"
+    refute on(b, do: :mnesia.system_info(:is_running)) == :yes
+    describe.(%{protocol: 1, version: "9.9.9", types: types, cluster?: true})
+    assert Peers.call(b, Remnesia, :start, []) == :ok
+
     # Without the code.
     bare = Peers.start_one(:"bare#{context.line}", [code: false] ++ context.options)
     c_join = Peers.call(c, Remnesia.Cluster, :join, [elem(bare, 1)])

@@ -17,6 +17,26 @@ defmodule Remnesia.Backend.Fatal do
 
     Logger.error(text)
     IO.puts(:standard_error, text)
+    write_logs()
     :erlang.halt(1, flush: false)
+  end
+
+  # Handlers write a little later. Nobody waits for one that cannot.
+  @patience 500
+
+  defp write_logs do
+    {pid, monitor} =
+      spawn_monitor(fn ->
+        Logger.flush()
+
+        for %{id: id, module: :logger_std_h} <- :logger.get_handler_config(),
+            do: :logger_std_h.filesync(id)
+      end)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, _reason} -> :ok
+    after
+      @patience -> :ok
+    end
   end
 end

@@ -26,6 +26,28 @@ defmodule Remnesia.Engine.Cluster.Nodes do
     }
   end
 
+  @doc "Do the nodes that run here go together with this one? One that does not answer is not asked again."
+  @spec agree() :: :ok | {:error, term}
+  def agree do
+    others = :mnesia.system_info(:running_db_nodes) -- [node()]
+
+    Enum.find_value(others, :ok, fn node ->
+      case :rpc.call(node, __MODULE__, :describe, [], 5_000) do
+        %{protocol: protocol, version: version} when protocol != @protocol ->
+          other_version(node, version, protocol)
+
+        _same_or_silent ->
+          nil
+      end
+    end)
+  end
+
+  defp other_version(node, version, protocol) do
+    not_available(
+      "#{node} runs Remnesia #{version}, protocol #{protocol}, and this node #{describe().version}, protocol #{@protocol}"
+    )
+  end
+
   # --- join ---
 
   @spec join(node, keyword) :: :ok | {:error, term}
@@ -64,9 +86,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
         {:error, {:not_reachable, node, reason}}
 
       %{protocol: protocol, version: version} when protocol != @protocol ->
-        not_available(
-          "#{node} runs Remnesia #{version}, protocol #{protocol}, and this node #{ours.version}, protocol #{@protocol}"
-        )
+        other_version(node, version, protocol)
 
       %{types: types} when types != ours.types ->
         not_available(

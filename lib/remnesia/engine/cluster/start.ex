@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Cluster.Start do
 
   alias Remnesia.Backend
   alias Remnesia.Engine.Choice
-  alias Remnesia.Engine.Cluster.{Convert, Mark}
+  alias Remnesia.Engine.Cluster.{Convert, Mark, Nodes}
   alias Remnesia.Engine.Local.Directory
   alias Remnesia.Native
 
@@ -75,7 +75,8 @@ defmodule Remnesia.Engine.Cluster.Start do
     with :ok <- Convert.schema(),
          :ok <- :mnesia.start(),
          :ok <- if(types?(), do: :ok, else: Backend.register()),
-         do: Convert.finish()
+         :ok <- Convert.finish(),
+         do: Nodes.agree()
   end
 
   defp types?, do: Keyword.keys(Backend.types()) -- :mnesia.system_info(:backend_types) == []
@@ -83,10 +84,18 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "Stops Mnesia before the database that has its tables. Asking the application controller would wait for ourselves."
   @spec stop_mnesia() :: :ok
   def stop_mnesia do
-    if Process.whereis(:mnesia_sup) && (Choice.cluster?() or tables?()),
-      do: :sys.terminate(:mnesia_sup, :shutdown)
+    supervisor = Process.whereis(:mnesia_sup)
+    if supervisor && (Choice.cluster?() or tables?()), do: stop(supervisor), else: :ok
+  end
 
-    :ok
+  # Ordering it does not wait for it.
+  defp stop(supervisor) do
+    monitor = Process.monitor(supervisor)
+    :sys.terminate(supervisor, :shutdown)
+
+    receive do
+      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
+    end
   catch
     :exit, _gone -> :ok
   end

@@ -28,7 +28,7 @@ defmodule Remnesia.Engine.Local.Schema do
   alias Remnesia.Native
 
   @no_cluster "`config :remnesia, engine: :local` says that tables live on this node"
-  @convert "a node with tables of its own cannot join a cluster"
+  @convert "a node with tables of its own cannot join a cluster: Remnesia.Cluster.convert/1 makes it one, which others join"
 
   @spec create_table(term, term) :: Engine.change()
   def create_table(table, options) when is_list(options) do
