@@ -19,6 +19,7 @@ mod access;
 mod bounds;
 mod composite;
 mod construct;
+mod counter;
 mod eval;
 mod expr;
 mod functions;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use access::may_hold_zero;
 pub use bounds::Alternative;
+pub use counter::count;
 pub use composite::Spans;
 pub use interval::{End, Interval, Prefix};
 pub use program::{BadSpec, Comparison, Env, Outcome, Program, Scratch};

@@ -126,6 +126,8 @@ pub struct Txn {
     held: Held,
     overlay: Overlay,
     wanted: Option<Wanted>,
+    /// The record that the intention on a table is wanted for: for people who look.
+    meant: Option<LockId>,
     /// Number of the transaction, over the life of the process.
     serial: u64,
     /// It was told to restart; nothing else is answered until it does.
@@ -157,6 +159,7 @@ impl Default for Txn {
             held: Held::default(),
             overlay: Overlay::default(),
             wanted: None,
+            meant: None,
             serial: 0,
             doomed: false,
             lost: false,
@@ -346,10 +349,16 @@ impl Txn {
             return Ok(());
         }
         let intention = if kind == LockKind::Read { Modes::IS } else { Modes::IX };
-        self.enter(table, intention)?;
         let id = LockId { table: self.held.open(table).id(), hash };
+        self.enter(table, intention).map_err(|stop| self.for_record(id, stop))?;
         self.acquire(db, id, kind.mode())?;
-        self.lock_mode(table, intention)
+        self.lock_mode(table, intention).map_err(|stop| self.for_record(id, stop))
+    }
+
+    #[cold]
+    fn for_record(&mut self, id: LockId, stop: Stop) -> Stop {
+        self.meant = Some(id);
+        stop
     }
 
     /// Whoever holds a lock goes past one that waits for the whole table, which so could wait for ever. A transaction that holds
