@@ -222,7 +222,7 @@ defmodule Remnesia.Engine.Local do
     within(:select, [table, spec, limit, kind], fn txn ->
       Dirty.stored!(table)
       kind = search_kind(table, spec, kind)
-      if limit < 1, do: refuse_chunk(table, spec, limit, kind)
+      if limit not in Dirty.chunk_sizes(), do: refuse_chunk(table, spec, limit, kind)
       arguments = [txn, table, spec, kind, limit]
       template = Scan.template(txn, table, spec, kind)
 

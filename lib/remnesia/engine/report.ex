@@ -10,6 +10,7 @@ defmodule Remnesia.Engine.Report do
   @spec info() :: :ok
   def info do
     running = Info.system(:is_running) == :yes
+    {held, queue} = if running, do: locks(), else: {[], []}
     if running, do: active_tables()
 
     print(~c"===> System info in version ~tp, debug level = ~w <===~n", [
@@ -30,8 +31,49 @@ defmodule Remnesia.Engine.Report do
       Info.system(:db_nodes) -- Info.system(:running_db_nodes)
     ])
 
-    if running, do: storage()
+    if running do
+      storage()
+      transactions(held, queue)
+    end
+
     :ok
+  end
+
+  # No transaction here is anybody else's, or waits for what another node decides.
+  defp locks do
+    {held, queue} = {Info.system(:held_locks), Info.system(:lock_queue)}
+    print(~c"---> Processes holding locks <--- ~n", [])
+    for lock <- held, do: print(~c"Lock: ~tp~n", [lock])
+    print(~c"---> Processes waiting for locks <--- ~n", [])
+
+    for {item, kind, _pid, tid, owner} <- queue do
+      print(~c"Tid ~tp waits for ~tp lock on oid ~tp owned by ~tp ~n", [tid, kind, item, owner])
+    end
+
+    print(~c"---> Participant transactions <--- ~n", [])
+    print(~c"---> Coordinator transactions <---~n", [])
+    for {serial, pid, _} <- Info.system(:transactions), do: print(~c"Tid: ~w ~w~n", [serial, pid])
+    print(~c"---> Uncertain transactions <--- ~n", [])
+    {held, queue}
+  end
+
+  defp transactions(held, queue) do
+    counts =
+      ~w(transaction_commits transaction_failures transaction_restarts transaction_log_writes)a
+
+    print(
+      ~c"~w transactions committed, ~w aborted, ~w restarted, ~w logged to disc~n",
+      Enum.map(counts, &Info.system/1)
+    )
+
+    print(~c"~w held locks, ~w in queue; ~w local transactions, ~w remote~n", [
+      length(held),
+      length(queue),
+      length(Info.system(:transactions)),
+      0
+    ])
+
+    print(~c"~w transactions waits for other nodes: ~tp~n", [0, []])
   end
 
   defp active_tables do
@@ -61,12 +103,11 @@ defmodule Remnesia.Engine.Report do
         do: print(~c"~tw = ~tw~n", [[{node(), storage}], tables])
   end
 
-  @doc "The definition of every table, printed, the schema's first."
+  @doc "The definition of every table, printed."
   @spec schema() :: :ok | no_return
   def schema do
     if not Native.running(), do: exit({:aborted, {:node_not_running, node()}})
-    tables = Info.system(:tables)
-    Enum.each([:schema | List.delete(tables, :schema)], &schema/1)
+    :tables |> Info.system() |> Enum.sort() |> Enum.each(&schema/1)
   end
 
   @doc "The definition of one table, printed."

@@ -1,17 +1,21 @@
 //! Reading and writing by key.
 
-use crate::border::{record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::arguments::elements;
+use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
 use crate::disc::{changed_now, changed_to};
 use crate::index::dirty_refusal;
+use crate::report::remember_key;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
 use crate::{atoms, nif};
 use remnesia_engine::db;
+use remnesia_engine::matchspec::count;
 use remnesia_engine::table::{Change, Key, Kind, Table};
 use remnesia_engine::term::order::Beside;
-use remnesia_engine::term::{read as read_term, Attached, Record, Term, Writer};
+use remnesia_engine::term::{Attached, Record, Writer};
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, TableRef, Txn};
 use rustler::sys::enif_consume_timeslice;
+use smallvec::SmallVec;
 use std::time::{Duration, Instant};
 
 /// Living terms of a search key, as the engine wants them.
@@ -79,11 +83,21 @@ nif!(
             let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
-            let found = txn.read(&DB, table, &key, kind, |rows| found(call, rows, name, terms))?;
+            let found = txn.read(&DB, table, &key, kind, |rows| found(call, rows, name, terms));
+            let found = found.map_err(|stop| told(call, txn.open(table), encoder, *key_term, stop))?;
             found.term(call, name, terms)
         })
     })
 );
+
+/// Who looks at the queue of a lock sees the key that is waited for.
+#[cold]
+fn told(call: &Call, open: &OpenTable, encoder: &mut Encoder, key: RawTerm, stop: Stop) -> Fail {
+    if matches!(stop, Stop::Wait | Stop::Restart) {
+        remember_key(call, open, encoder, key);
+    }
+    Fail::Stop(stop)
+}
 
 /// Encodes a record of a table.
 #[inline]
@@ -160,7 +174,10 @@ fn with_record(
             let table = scratch.table_in(call, txn, table)?;
             writable(txn.open(table))?;
             let record = record(call, &mut scratch.encoder, term, txn.open(table))?;
-            transactional(txn, table, record)?;
+            let done = transactional(txn, table, record);
+            // A record was made of it: it has a key.
+            let key = || elements(call, term).map_or(term, |elements| elements[1]);
+            done.map_err(|stop| told(call, txn.open(table), &mut scratch.encoder, key(), stop))?;
             Ok(changed(txn, table))
         })
     })
@@ -225,13 +242,14 @@ nif!(delete, |call, [ctx, table, key_term]| with_scratch(|scratch| {
         let table = scratch.table_in(call, txn, *table)?;
         writable(txn.open(table))?;
         let key = key(call, &mut scratch.encoder, *key_term, txn.rows_of(table))?;
-        txn.delete(&DB, table, key)?;
+        let done = txn.delete(&DB, table, key);
+        done.map_err(|stop| told(call, txn.open(table), &mut scratch.encoder, *key_term, stop))?;
         Ok(changed(txn, table))
     })
 }));
 
 nif!(
-    /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a value that is no integer counts as 0.
+    /// Mnesia's dirty counter: never below 0, an absent key starts at 0, a sum that is none counts as the increment.
     update_counter,
     |call, [ctx, table, key_term, increment]| with_scratch(|scratch| {
         let at = scratch.table_of(call, *table)?;
@@ -244,23 +262,19 @@ nif!(
             let reason = [atoms::combine_error(), *table, atoms::update_counter()];
             return Err(Fail::Reason(call.tuple(&reason)));
         }
-        let mut by = 0i64;
-        // SAFETY: sets the integer when the term is one.
-        if unsafe { rustler::sys::enif_get_int64(call.env, *increment, &mut by) } == 0 {
+        encoder.begin(call.limit());
+        encoder.term(call.env, *increment)?;
+        if !is_integer(encoder.bytes()) {
             return Err(Fail::Reason(call.tuple(&[atoms::bad_type(), *table, *increment])));
         }
+        let by: SmallVec<[u8; 16]> = SmallVec::from_slice(encoder.bytes());
         encoder.begin(call.limit());
         encoder.term(call.env, *key_term)?;
         let attached = encoder.attached();
         let key = open.table.key(encoder.bytes(), encoder.writer.negative_zero, attached.as_deref());
         let (flat, negative_zero) = (encoder.bytes().to_vec(), encoder.writer.negative_zero);
-        let (mut value, mut written) = (0, None);
-        let done = DB.update(open, &key, flat.len() as u64 + 64, |rows| {
-            let before = rows.first().map(|r| read_term(r.field(1)).0);
-            value = match before {
-                Some(Term::Int(i)) => i.saturating_add(by).max(0),
-                _ => by.max(0),
-            };
+        let mut written: Option<Record> = None;
+        let done = DB.update(open, &key, (flat.len() + by.len()) as u64 + 64, |rows| {
             // The row keeps the key it has: in an ordered_set that may be the other form of the number.
             let (key, attached) = match rows.first() {
                 Some(row) => (row.key().to_vec(), row.attached().cloned()),
@@ -268,13 +282,14 @@ nif!(
             };
             let mut writer = Writer { buf: key, ..Writer::default() };
             let start = writer.len() as u32;
-            writer.int(value);
+            count(rows.first().map(|row| row.field(1)), &by, &mut writer);
             let record = Record::build(&[0, start], &writer.buf, negative_zero, attached);
-            written = open.table.indexes.any_unique().then(|| record.clone());
+            written = Some(record.clone());
             Some(Change::Put(record))
         });
         match (done, written) {
-            (Ok(()), _) => Ok(changed_to(call, call.int(value))),
+            (Ok(()), Some(record)) => Ok(changed_to(call, decode(call.env, record.field(1), &[]))),
+            (Ok(()), None) => Err(Fail::BadArg),
             (Err(stop), Some(record)) => Err(dirty_refusal(call, stop, open, *table, &record)),
             (Err(stop), None) => Err(stop.into()),
         }

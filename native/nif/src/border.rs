@@ -388,6 +388,10 @@ pub fn is_number(flat: &[u8]) -> bool {
     matches!(remnesia_engine::term::read(flat).0, Term::Int(_) | Term::Big { .. } | Term::Float(_))
 }
 
+pub fn is_integer(flat: &[u8]) -> bool {
+    matches!(remnesia_engine::term::read(flat).0, Term::Int(_) | Term::Big { .. })
+}
+
 /// The name of a table, as a term.
 pub fn table_name(call: &Call, open: &OpenTable) -> RawTerm {
     decode(call.env, &open.name, &[open.name_beside.as_deref()])

@@ -4,7 +4,7 @@ use crate::access::decode_key;
 use crate::border::table_name;
 use crate::border::Call;
 use crate::session::{counts_of_the_gone, each_session};
-use crate::term::{decode, RawTerm};
+use crate::term::{decode, Encoder, RawTerm};
 use crate::{atoms, nif};
 use parking_lot::Mutex;
 use remnesia_engine::table::key::hash;
@@ -14,17 +14,37 @@ use remnesia_engine::txn::OpenTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Names that were locked, by their hash: a lock keeps no more of them.
-static NAMES: Mutex<Option<HashMap<u64, Box<[u8]>>>> = Mutex::new(None);
+/// Names that were locked, by their hash: a lock keeps no more of them. And keys, of records that may not be there, with the table's
+/// number: those that were locked as such, or waited for.
+type Names = HashMap<(u64, u64), Box<[u8]>>;
+static NAMES: Mutex<Option<Names>> = Mutex::new(None);
 const REMEMBERED: usize = 4096;
 
-pub fn remember(name: &[u8]) {
+fn keep(id: (u64, u64), name: &[u8]) {
     let mut names = NAMES.lock();
     let names = names.get_or_insert_with(HashMap::new);
     if names.len() >= REMEMBERED {
         names.clear();
     }
-    names.insert(hash(name), name.into());
+    names.insert(id, name.into());
+}
+
+fn kept(call: &Call, id: (u64, u64)) -> Option<RawTerm> {
+    NAMES.lock().as_ref()?.get(&id).map(|name| decode(call.env, name, &[]))
+}
+
+pub fn remember(name: &[u8]) {
+    keep((0, hash(name)), name);
+}
+
+/// Remembers a key of a table, unless it is a living term.
+#[cold]
+pub fn remember_key(call: &Call, open: &OpenTable, encoder: &mut Encoder, key: RawTerm) {
+    encoder.begin(call.limit());
+    if encoder.term(call.env, key).is_ok() && encoder.attached().is_none() {
+        let hash = open.table.key(encoder.bytes(), encoder.writer.negative_zero, None).hash;
+        keep((open.id(), hash), encoder.bytes());
+    }
 }
 
 /// One lock of one transaction.
@@ -84,11 +104,12 @@ fn item(call: &Call, item: &Item, known: &Known) -> RawTerm {
     match item {
         Item::Table(open) => call.tuple(&[atoms::table(), table_name(call, open)]),
         Item::Record(open, hash) => {
-            let key = known.get(&(open.id(), *hash)).map(|record| ok(decode_key(call, record)));
+            let id = (open.id(), *hash);
+            let key = known.get(&id).map(|record| decode_key(call, record)).or_else(|| kept(call, id)).map(ok);
             call.tuple(&[atoms::record(), table_name(call, open), key.unwrap_or_else(|| call.int((*hash >> 1) as i64))])
         }
         Item::Global(hash) => {
-            let name = NAMES.lock().as_ref().and_then(|names| names.get(hash)).map(|name| ok(decode(call.env, name, &[])));
+            let name = kept(call, (0, *hash)).map(ok);
             call.tuple(&[atoms::global(), name.unwrap_or_else(|| call.int((*hash >> 1) as i64))])
         }
     }

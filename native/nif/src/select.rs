@@ -48,6 +48,7 @@ pub enum Want {
 }
 
 /// An answer that waits for its slice.
+#[derive(Clone)]
 pub enum Hit {
     Whole(Record),
     Key(Record),
@@ -95,7 +96,25 @@ pub struct Select {
     sorting: bool,
     /// The first slice is over.
     begun: bool,
+    /// How far the next step may go to begin with: further and further as long as nothing is found.
+    reach: usize,
+    /// A chunk is complete: whoever goes on does so with a copy, as the same continuation may be used again.
+    paused: bool,
+    pending: Pending,
 }
+
+/// The writes of the transaction that are seen.
+#[derive(Clone)]
+enum Pending {
+    /// All that there are.
+    Now,
+    /// Those that there were when a search in chunks began: who writes between two chunks would else meet his own writes, and perhaps
+    /// never come to an end.
+    Then(Option<Arc<Overlay>>),
+}
+
+/// Changed keys that are copied on a normal scheduler.
+const COPIED: usize = 1024;
 
 impl Want {
     fn visit(&mut self, rows: &[Record], hits: &mut VecDeque<Hit>) {
@@ -146,6 +165,9 @@ impl Select {
             whole: false,
             sorting: false,
             begun: false,
+            reach: 0,
+            paused: false,
+            pending: Pending::Now,
         })
     }
 
@@ -168,6 +190,31 @@ impl Select {
             whole: true,
             sorting: course.sort,
             begun: false,
+            reach: 0,
+            paused: false,
+            pending: Pending::Now,
+        })
+    }
+
+    /// A search in chunks sees the writes that there are now.
+    fn keep_pending(&mut self, call: &Call, overlay: Option<&Overlay>) -> Result<(), Fail> {
+        if let Some(overlay) = overlay.filter(|_| self.limit > 0 && !self.whole) {
+            call.heavy(overlay.len_of(&self.scan.open) > COPIED)?;
+            self.pending = Pending::Then(overlay.of_table(&self.scan.open).map(Arc::new));
+        }
+        Ok(())
+    }
+
+    /// A copy that goes on from a complete chunk. None if it is in the midst of one.
+    fn next_chunk(&self) -> Option<Select> {
+        let Want::Spec(spec) = &self.want else { return None };
+        self.paused.then(|| Select {
+            scan: self.scan.clone(),
+            want: Want::Spec(spec.again()),
+            hits: self.hits.clone(),
+            pending: self.pending.clone(),
+            paused: false,
+            ..*self
         })
     }
 
@@ -223,6 +270,11 @@ impl Select {
         if !call.dirty && !self.scan.is_done() && self.may_wait() {
             return Err(Fail::Disc);
         }
+        let then = match &self.pending {
+            Pending::Now => None,
+            Pending::Then(then) => Some(then.clone()),
+        };
+        let overlay = then.as_ref().map_or(overlay, Option::as_deref);
         let begun = Instant::now();
         let mut answers = Vec::new();
         let mut bytes = 0;
@@ -258,18 +310,22 @@ impl Select {
             if now.duration_since(begun) > SLICE {
                 break atoms::slice();
             }
+            // What is found beyond a chunk may not be there any more when its turn comes.
+            let most = if self.limit > 0 && !self.whole { self.left.max(self.reach) } else { usize::MAX };
             let (want, hits) = (&mut self.want, &mut self.hits);
             match want {
                 Want::Sort(_, sorted) if self.scan.is_done() => {
                     self.sorting = sorted.take(self.step, |hit| hits.push_back(hit));
                 }
-                _ => self.scan.step(overlay, self.step, &mut |rows| want.visit(rows, hits)),
+                _ => self.scan.step(overlay, self.step.min(most), &mut |rows| want.visit(rows, hits)),
             }
+            self.reach = if self.hits.is_empty() { most.saturating_mul(2) } else { 0 };
             let before = std::mem::replace(&mut now, Instant::now());
             let took = now.duration_since(before);
             self.step = if took > STEP_TIME { self.step / 2 } else { self.step * 2 }.clamp(*STEPS.start(), *STEPS.end());
         };
-        if state == atoms::limit() {
+        self.paused = state == atoms::limit();
+        if self.paused {
             self.left = self.limit;
         }
         let percent = (begun.elapsed().as_micros() / 10).clamp(1, 100) as i32;
@@ -281,6 +337,7 @@ impl Select {
 
 /// Answers the first slice; what is left goes into a continuation.
 pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
+    select.keep_pending(call, overlay)?;
     select.count_at_once(overlay);
     let (state, answers) = select.slice(call, overlay, terms)?;
     if state == atoms::done() {
@@ -292,18 +349,29 @@ pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: 
 
 nif!(select_next, |call, [ctx, continuation]| {
     let select = get_select(call, *continuation)?;
-    // Two processes with one continuation: the second is refused instead of made to wait.
-    let mut select = select.try_lock().ok_or(Fail::BadArg)?;
-    let (state, answers) = with_scratch(|scratch| {
-        if no_txn(*ctx) {
-            return select.slice(call, None, &mut scratch.terms);
+    // In the midst of a chunk it belongs to one process, which goes on at once; a complete one is held as long as a copy takes.
+    let mut select = select.lock();
+    let mut next = select.next_chunk();
+    let slice = |select: &mut Select| {
+        with_scratch(|scratch| {
+            if no_txn(*ctx) {
+                return select.slice(call, None, &mut scratch.terms);
+            }
+            with_txn(call, *ctx, |txn| select.slice(call, Some(txn.overlay()), &mut scratch.terms))
+        })
+    };
+    let (state, answers) = match &mut next {
+        Some(next) => {
+            drop(select);
+            slice(next)?
         }
-        with_txn(call, *ctx, |txn| select.slice(call, Some(txn.overlay()), &mut scratch.terms))
-    })?;
+        None => slice(&mut select)?,
+    };
     if state == atoms::done() {
         return Ok(call.tuple(&[state, answers]));
     }
-    Ok(call.tuple(&[state, answers, *continuation]))
+    let continuation = next.map_or(*continuation, |next| new_select(call, next));
+    Ok(call.tuple(&[state, answers, continuation]))
 });
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.

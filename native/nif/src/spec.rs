@@ -31,6 +31,16 @@ impl Spec {
         Spec { compiled, self_pid: own, node, scratch: matchspec::Scratch::default() }
     }
 
+    /// The same for another search.
+    pub fn again(&self) -> Spec {
+        Spec {
+            compiled: self.compiled.clone(),
+            self_pid: self.self_pid.clone(),
+            node: self.node.clone(),
+            scratch: matchspec::Scratch::default(),
+        }
+    }
+
     /// What was built last, see [`matchspec::Scratch::value`].
     pub fn built(&self) -> &[u8] {
         self.scratch.value()

@@ -130,8 +130,9 @@ nif!(lock_record, |call, [handle, table, key, kind]| with_scratch(|scratch| {
         if kind == LockKind::Write {
             writable(txn.open(table))?;
         }
-        let key = crate::access::key(call, &mut scratch.encoder, *key, txn.rows_of(table))?;
-        txn.lock_record(&DB, table, key.hash, kind)?;
+        let hash = crate::access::key(call, &mut scratch.encoder, *key, txn.rows_of(table))?.hash;
+        report::remember_key(call, txn.open(table), &mut scratch.encoder, *key);
+        txn.lock_record(&DB, table, hash, kind)?;
         Ok(atoms::ok())
     })
 }));

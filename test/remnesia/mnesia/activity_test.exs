@@ -93,6 +93,34 @@ defmodule Remnesia.Mnesia.ActivityTest do
     kind, reason -> {:caught, kind, reason}
   end
 
+  test "what ends the function of a fold, or looks like it" do
+    functions = [
+      throw: fn _, _ -> throw(:x) end,
+      exit: fn _, _ -> exit(:x) end,
+      error: fn _, _ -> :erlang.error(:x) end,
+      abort: fn _, _ -> exit({:aborted, :x}) end,
+      caught_exit: fn _, _ -> {:EXIT, :x} end,
+      caught_abort: fn _, _ -> {:EXIT, {:aborted, :x}} end,
+      aborted: fn _, _ -> {:aborted, :x} end,
+      short: fn _ -> 1 end,
+      long: fn _, _, _ -> 1 end
+    ]
+
+    for {name, fun} <- functions,
+        fold <- [:foldl, :foldr],
+        kind <- [:transaction, :async_dirty, :ets],
+        caught <- [true, false] do
+      {stock, ours} =
+        Door.both(fn m ->
+          m.dirty_write({:door_a, 1, 1})
+          folding = fn -> apply(m, fold, [fun, 0, :door_a]) end
+          m.activity(kind, if(caught, do: fn -> catching(folding) end, else: folding))
+        end)
+
+      assert {name, fold, kind, stock} == {name, fold, kind, ours}
+    end
+  end
+
   test "arguments, retries, and what is neither" do
     calls = [
       transaction: [fn -> 1 end, 0],

@@ -189,6 +189,52 @@ defmodule Remnesia.Mnesia.EventsTest do
     refute_received {:mnesia_activity_event, _}
   end
 
+  # Rows of guides/differences.md.
+
+  test "messages about different keys come in the order of the changes" do
+    Remnesia.Door.delete([:door_e])
+    Remnesia.Door.create(:door_e, attributes: [:k, :v])
+
+    {{:value, stock}, {:value, ours}} =
+      Remnesia.Door.both(fn m ->
+        {:ok, _} = m.subscribe({:table, :door_e})
+        m.transaction(fn -> for k <- [3, 1, 2, 3, 4], do: m.write({:door_e, k, k}) end)
+        m.unsubscribe({:table, :door_e})
+        for {:write, {_, k, _}, _} <- table_events(), do: k
+      end)
+
+    assert ours == [3, 1, 2, 4]
+    assert Enum.sort(stock) == [1, 2, 3, 4]
+    Remnesia.Door.delete([:door_e])
+  end
+
+  test "an object that is not there, and the end of its transaction; the end of a clear" do
+    Remnesia.Door.delete([:door_e])
+    Remnesia.Door.create(:door_e, attributes: [:k, :v])
+
+    told = fn ->
+      receive do
+        {:mnesia_activity_event, {:complete, {:tid, _, _}}} -> true
+      after
+        50 -> false
+      end
+    end
+
+    {{:value, stock}, {:value, ours}} =
+      Remnesia.Door.both(fn m ->
+        {:ok, _} = m.subscribe(:activity)
+        {:atomic, :ok} = m.transaction(fn -> m.delete_object({:door_e, 1, 1}) end)
+        deleted = told.()
+        {:atomic, :ok} = m.clear_table(:door_e)
+        cleared = told.()
+        m.unsubscribe(:activity)
+        {deleted, cleared}
+      end)
+
+    assert {stock, ours} == {{true, true}, {false, true}}
+    Remnesia.Door.delete([:door_e])
+  end
+
   test "events of the system, down to its end" do
     {:ok, _} = :remnesia.subscribe(:system)
     assert {:error, {:already_exists, :system}} = :remnesia.subscribe(:system)

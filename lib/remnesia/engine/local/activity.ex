@@ -261,6 +261,9 @@ defmodule Remnesia.Engine.Local.Activity do
   def put_id({module, id, store}),
     do: :erlang.put(@key, {module, id, store, Transaction.reference()})
 
+  # What is no activity is none to be in.
+  def put_id(_other), do: :erlang.erase(@key)
+
   defp id, do: elem(get_id(), 1)
 
   @doc "The id of the process's transaction, as subscribers get it."

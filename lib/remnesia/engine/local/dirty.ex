@@ -103,13 +103,17 @@ defmodule Remnesia.Engine.Local.Dirty do
           {[term], Scan.continuation()} | :"$end_of_table" | no_return
   def select(table, spec, limit, id) do
     stored!(table)
-    if limit < 1, do: refuse_chunk(table, spec, limit)
+    if limit not in chunk_sizes(), do: refuse_chunk(table, spec, limit)
     arguments = [nil, table, spec, :read, limit]
     answer = apply(Native, :select, arguments)
     if match?({:"$error", {:badarg, _}}, answer), do: refuse_chunk(table, spec, limit)
     answer = checked(answer, table, [table, spec, limit])
     Scan.chunk(answer, :select, arguments, Scan.dirty_template(id, table, spec))
   end
+
+  @doc "What `ets` takes for a limit."
+  @spec chunk_sizes() :: Range.t()
+  def chunk_sizes, do: 1..576_460_752_303_423_487
 
   @doc "A search in chunks that is none."
   @spec refuse_chunk(atom, term, term) :: no_return

@@ -42,7 +42,7 @@ defmodule Remnesia.Engine.Local.Fold do
     txn = if elem(id, 0) == :tid, do: elem(store, 1)
 
     fold = %{
-      fun: fun,
+      fun: if(is_function(fun, 2), do: fun, else: fn _, _ -> :erlang.error(:function_clause) end),
       table: table,
       txn: txn,
       type: type,
@@ -65,12 +65,16 @@ defmodule Remnesia.Engine.Local.Fold do
 
   defp reader(_dirty, _store, table), do: fn key -> Dirty.read(table, key) end
 
-  # Whatever ends the function ends the fold with its bare reason, as in Mnesia.
+  # Whatever ends the function ends the fold with its bare reason, as in Mnesia; so does a result that looks like a caught exit.
   defp caught(fold) do
     fold.()
   catch
     _kind, {:aborted, _} = reason -> exit(reason)
     _kind, reason -> Signal.abort(reason)
+  else
+    {:EXIT, {:aborted, reason}} -> Signal.abort(reason)
+    {:EXIT, reason} -> Signal.abort(reason)
+    acc -> acc
   end
 
   defp fold(%{type: :ordered_set, direction: :right} = fold, acc) do

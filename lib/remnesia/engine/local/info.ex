@@ -115,6 +115,8 @@ defmodule Remnesia.Engine.Local.Info do
   defp table_item(%{name: name}, :size), do: Native.table_size(name)
   defp table_item(%{name: name}, :memory), do: Native.table_memory(name)
   defp table_item(cstruct, :cstruct), do: Cstruct.to_record(cstruct)
+  # An older name of the type.
+  defp table_item(cstruct, :setorbag), do: cstruct.type
   defp table_item(cstruct, :arity), do: Cstruct.arity(cstruct)
   defp table_item(cstruct, :index), do: Cstruct.positions(cstruct)
   defp table_item(cstruct, :index_info), do: {:index, cstruct.type, cstruct.index}

@@ -70,7 +70,13 @@ defmodule Remnesia.Engine.Local.Lock do
     [node()]
   end
 
-  defp record(table, key, :read), do: Local.read(table, key, :read)
+  defp record(table, key, :read) do
+    # Locked by its name even where nothing is, it is shown by its name.
+    with [] <- Local.read(table, key, :read) do
+      Local.lock_record(table, key, :read)
+      []
+    end
+  end
 
   defp record(table, key, kind) when kind in @writes do
     Local.lock_record(table, key, kind)

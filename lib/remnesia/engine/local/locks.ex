@@ -3,8 +3,8 @@ defmodule Remnesia.Engine.Local.Locks do
 
   # Who holds and waits for what, and how transactions ended, in Mnesia's shapes.
   #
-  # A lock of a record keeps the hash of the key, not the key. So the keys are looked for, in what the transaction wrote and in the table;
-  # where there is no record the key is `{:hash, number}`.
+  # A lock of a record keeps the hash of the key, not the key. So the keys are looked for, in what the transaction wrote and in the table,
+  # and among those that lock/2 has named or that somebody has waited for; otherwise the key is `{:hash, number}`.
 
   alias Remnesia.Native
 
@@ -43,6 +43,8 @@ defmodule Remnesia.Engine.Local.Locks do
 
   defp item({:table, table}), do: {table, @table}
   defp item({:record, table, key}), do: {table, found(key)}
+  # Changes of the schema lock its name.
+  defp item({:global, {:ok, :schema}}), do: {:schema, @table}
   defp item({:global, term}), do: {@global, found(term)}
 
   defp found({:ok, term}), do: term

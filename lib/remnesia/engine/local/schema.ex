@@ -163,6 +163,7 @@ defmodule Remnesia.Engine.Local.Schema do
     writable!(table)
     :ok = Signal.settle(Native.table_clear(txn, table), :table_clear, [txn, table])
     tell_cleared(cstruct, txn)
+    Events.complete(Activity.id(txn))
   end
 
   # Subscribers of a table learn that it was cleared by messages about its definition.

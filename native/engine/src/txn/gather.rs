@@ -11,7 +11,7 @@ use crate::table::{IndexId, Key, KeyBytes};
 use crate::term::range::Range;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::vec::IntoIter;
+use std::sync::Arc;
 
 /// Keys that are sorted at once.
 const RUN: usize = 1024;
@@ -46,13 +46,28 @@ struct Place {
     after: Option<Vec<u8>>,
 }
 
+/// Sorted keys and how many of them have been given out; a copy shares the keys.
+#[derive(Clone)]
+struct Run {
+    keys: Arc<[KeyBytes]>,
+    given: usize,
+}
+
+impl Run {
+    fn next(&mut self) -> Option<KeyBytes> {
+        let key = self.keys.get(self.given)?.clone();
+        self.given += 1;
+        Some(key)
+    }
+}
+
 #[derive(Clone, Default)]
 pub struct Gather {
     place: Place,
     /// The last key of the write set that was taken.
     changed: Option<Key>,
     run: Vec<KeyBytes>,
-    runs: Vec<IntoIter<KeyBytes>>,
+    runs: Vec<Run>,
     /// The next key of every run, once all is gathered.
     next: BinaryHeap<Reverse<(KeyBytes, usize)>>,
     last: Option<KeyBytes>,
@@ -111,7 +126,7 @@ impl Gather {
     fn close_run(&mut self) {
         let mut run = std::mem::take(&mut self.run);
         run.sort_unstable();
-        self.runs.push(run.into_iter());
+        self.runs.push(Run { keys: run.into(), given: 0 });
     }
 
     fn finish(&mut self) {

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 const CHUNK: usize = 1024;
 
 /// A list in chunks. The first one grows as a `Vec` does and is kept when the list is cleared.
+#[derive(Clone)]
 pub struct List<T> {
     first: Vec<T>,
     /// Full ones, but for the last.
@@ -100,6 +101,7 @@ const PARTS: usize = 64;
 type Part<K, V> = HashMap<K, V, BuildHasherDefault<Passed>>;
 
 /// A map of keys that are hashes already. A large one is many maps, which grow one by one.
+#[derive(Clone)]
 pub struct Map<K, V> {
     whole: Part<K, V>,
     parts: Vec<Part<K, V>>,

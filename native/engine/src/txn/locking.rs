@@ -91,10 +91,16 @@ impl Txn {
             return Ok(());
         }
         let intention = if kind == LockKind::Read { Modes::IS } else { Modes::IX };
-        self.enter(table, intention)?;
         let id = LockId { table: self.held.open(table).id(), hash };
+        self.enter(table, intention).map_err(|stop| self.for_record(id, stop))?;
         self.acquire(db, id, kind.mode())?;
-        self.lock_mode(table, intention)
+        self.lock_mode(table, intention).map_err(|stop| self.for_record(id, stop))
+    }
+
+    #[cold]
+    fn for_record(&mut self, id: LockId, stop: Stop) -> Stop {
+        self.meant = Some(id);
+        stop
     }
 
     /// Whoever holds a lock goes past one that waits for the whole table, which so could wait for ever. A transaction that holds

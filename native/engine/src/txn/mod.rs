@@ -111,6 +111,8 @@ pub struct Txn {
     held: Held,
     overlay: Overlay,
     wanted: Option<Wanted>,
+    /// The record that the intention on a table is wanted for: for people who look.
+    meant: Option<LockId>,
     /// Number of the transaction, over the life of the process.
     serial: u64,
     /// It was told to restart; nothing else is answered until it does.
@@ -142,6 +144,7 @@ impl Default for Txn {
             held: Held::default(),
             overlay: Overlay::default(),
             wanted: None,
+            meant: None,
             serial: 0,
             doomed: false,
             lost: false,

@@ -84,6 +84,18 @@ impl Overlay {
         self.layers.iter().all(|l| l.of(table).is_none())
     }
 
+    /// A copy of what has been written to this table; None if that is nothing.
+    pub fn of_table(&self, table: &OpenTable) -> Option<Overlay> {
+        let sets = |layer: &Layer| layer.0.iter().filter(|(id, ..)| *id == table.id()).cloned().collect();
+        let layers = || self.layers.iter().map(|layer| Layer(sets(layer)));
+        (!self.untouched(table)).then(|| Overlay { layers: layers().collect(), spare: Vec::new() })
+    }
+
+    /// Number of changed keys of a table.
+    pub fn len_of(&self, table: &OpenTable) -> usize {
+        self.layers.iter().filter_map(|layer| layer.of(table)).map(WriteSet::len).sum()
+    }
+
     /// Tables that are written to, some more than once.
     #[inline]
     pub fn tables(&self) -> impl Iterator<Item = TableRef> + '_ {

@@ -50,11 +50,18 @@ impl Txn {
     pub fn queued(&self) -> Option<(Item, bool)> {
         let wanted = self.wanted.filter(|wanted| wanted.queued)?;
         let item = match wanted.place {
-            Place::Table(table) => Item::Table(self.held.open(table).clone()),
+            Place::Table(table) => {
+                let open = self.held.open(table).clone();
+                let intention = wanted.modes.intersects(Modes::IS.union(Modes::IX));
+                match self.meant.filter(|id| intention && id.table == open.id()) {
+                    Some(id) => Item::Record(open, id.hash),
+                    None => Item::Table(open),
+                }
+            }
             Place::Record(id) if id.table == 0 => Item::Global(id.hash),
             Place::Record(id) => Item::Record(self.held.tables().find(|(open, _)| open.id() == id.table)?.0.clone(), id.hash),
         };
-        Some((item, wanted.modes.contains(Modes::X)))
+        Some((item, wanted.modes.intersects(Modes::X.union(Modes::IX))))
     }
 
     /// A record with this key's hash that only the transaction has.

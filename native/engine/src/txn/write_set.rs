@@ -11,6 +11,7 @@ const LINEAR: usize = 8;
 const KEPT: usize = 256;
 
 /// How keys are found.
+#[derive(Clone)]
 enum Places {
     /// Place in the list by hash. Keys that share a hash stand at the hash plus one, plus two and so on: nothing is ever taken
     /// out, so there are no gaps. Empty as long as the list is short.
@@ -19,6 +20,7 @@ enum Places {
     Tree(BTreeMap<KeyBytes, usize>),
 }
 
+#[derive(Clone)]
 pub struct WriteSet {
     list: List<(Key, Change)>,
     places: Places,
