@@ -223,7 +223,7 @@ defmodule Remnesia.Query do
   # --- searches ---
 
   @doc """
-  The records that fulfil a `where/2`; see `select/3`.
+  The records that fulfil a `where/2`; see `select/3`, which takes it in the place of guards too.
 
       iex> where = Query.where(Example.Movie, year < 1980)
       iex> Remnesia.transaction!(fn -> Query.select(where) end) |> Enum.map(& &1.title)

@@ -12,6 +12,14 @@ defmodule Remnesia.Query.Given do
 
   @doc "Guards as a specification that answers whole records."
   @spec spec(atom, term) :: list
+  def spec(table, %Where{table: table, spec: spec}), do: spec
+
+  def spec(table, %Where{table: other}) do
+    raise ArgumentError,
+          "expected conditions for #{inspect(table)}, got conditions for #{inspect(other)}: " <>
+            "write Query.where(#{inspect(table)}, ..)"
+  end
+
   def spec(table, guards) do
     %{query_map: variables, query_base: head} = table.__info__()
     [{head, Spec.build(guards, variables), [:"$_"]}]

@@ -196,6 +196,28 @@ defmodule Remnesia.Query.WhereTest do
              Query.test(%Movie{id: 1, year: 3}, where(Movie, year == 3))
   end
 
+  test "beside its table, and beside another" do
+    old = where(Movie, year < 2000)
+
+    Remnesia.transaction!(fn ->
+      assert Query.select(Movie, old) == Query.select(old)
+
+      assert Query.select(Movie, old, order_by: :year, limit: 1) ==
+               Query.select(old, order_by: :year, limit: 1)
+
+      assert {Query.count(Movie, old), Query.exists?(Movie, old)} == {2, true}
+      assert Query.explain(Movie, old) == Query.explain(old)
+
+      assert_raise ArgumentError,
+                   ~r/expected conditions for Example.User, got conditions for Example.Movie/,
+                   fn ->
+                     Query.select(User, old)
+                   end
+
+      assert Query.delete_all(Movie, old) == 2
+    end)
+  end
+
   defmodule Own do
     use Remnesia.Table, attributes: [:id, :rank]
     require Remnesia.Query
