@@ -177,7 +177,6 @@ defmodule Remnesia.IndexConcurrencyTest do
   end
 
   defp until(fun), do: fun.() || until(fun)
-  defp now, do: System.monotonic_time(:microsecond)
 
   test "of many who want a value one gets it" do
     for type <- [:set, :ordered_set, :bag] do
