@@ -74,6 +74,33 @@ defmodule Remnesia.DocumentationTest do
     end
   end
 
+  test "the NIF contract in docs/design.md has every call, with its arguments" do
+    calls =
+      for {name, arity} <- Remnesia.Native.module_info(:exports) -- [load: 0, path: 0],
+          name not in @compiled and not String.starts_with?(to_string(name), "test_"),
+          do: {name, arity}
+
+    [_before, contract] = "docs/design.md" |> File.read!() |> String.split("## The NIF contract")
+
+    described =
+      for [_, block] <- Regex.scan(~r/```text\n(.*?)```/s, contract),
+          [_, name, arguments] <- Regex.scan(~r/\b([a-z_]+)(\((?:[^()]|(?2))*\))/, block),
+          do: {String.to_atom(name), arity(arguments)}
+
+    assert calls -- described == []
+    names = Keyword.keys(calls)
+    # `next(nil, ..)` stands for any arguments.
+    assert for({name, arity} <- described -- calls, name in (names -- [:next]), do: {name, arity}) --
+             calls == []
+  end
+
+  defp arity(arguments) do
+    # What is in brackets is one argument.
+    flat = Regex.replace(~r/(\{(?:[^{}]|(?1))*\}|\[[^\[\]]*\])/, arguments, "x")
+    inner = flat |> String.trim_leading("(") |> String.trim_trailing(")") |> String.trim()
+    if inner == "", do: 0, else: length(String.split(inner, ","))
+  end
+
   # --- what the library has ---
 
   defp modules do

@@ -28,9 +28,16 @@ defmodule Remnesia.Partition do
   """
 
   alias Remnesia.Partition.Versions
-  alias Remnesia.Transfer.BackupFile
 
   @atoms 500_000
+
+  @typedoc "Why a file is refused."
+  @type reason ::
+          {:not_a_backup, Path.t()}
+          | {:corrupt, Path.t(), term}
+          | {:bad_version, pos_integer}
+          | :too_many_atoms
+          | File.posix()
 
   @doc """
   Folds over the versions in a file that a losing side has written: `fun` gets the table, a key, the records that the losing side had of it (none, if it had
@@ -44,7 +51,7 @@ defmodule Remnesia.Partition do
       {:error, :enoent}
   """
   @spec fold(Path.t(), acc, (atom, term, [tuple], acc -> acc), max_atoms: non_neg_integer) ::
-          {:ok, acc} | {:error, BackupFile.reason()}
+          {:ok, acc} | {:error, reason}
         when acc: term
   def fold(path, acc, fun, options \\ []),
     do: Versions.fold(path, Keyword.get(options, :max_atoms, @atoms), acc, fun)

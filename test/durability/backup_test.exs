@@ -277,7 +277,7 @@ defmodule Remnesia.Durability.BackupTest do
 
       script = """
       Application.put_env(:mnesia, :dir, ~c"#{dir}.files/stock")
-      :ok = :mnesia.install_fallback('#{path}')
+      :ok = :mnesia.install_fallback(~c"#{path}")
       :ok = :mnesia.start()
       :ok = :mnesia.wait_for_tables([:from_stock], 5_000)
       IO.write(length(:mnesia.dirty_index_read(:from_stock, 3, :val)))

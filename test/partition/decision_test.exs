@@ -4,6 +4,7 @@ defmodule Remnesia.PartitionDecisionTest do
   alias Remnesia.Partition.Decision
 
   doctest Decision
+  doctest Remnesia.Partition
 
   # Every node of an island says the same.
   defp views(islands, more \\ []) do
