@@ -6,8 +6,9 @@ use remnesia_engine::table::{Cursor, Definition, IndexDefinition, Kind};
 use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{read, Record, Term, Writer};
 use remnesia_engine::txn::{Built, LockKind, OpenTable, Stop, Txn};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Arc;
-use shuttle::thread;
+use shuttle::{thread, Config, Runner};
 
 const NAME: [u8; 1] = [1];
 const KINDS: [Kind; 2] = [Kind::Set, Kind::OrderedSet];
@@ -73,13 +74,13 @@ fn rows(table: &OpenTable) -> Vec<(i64, i64)> {
 }
 
 fn check(model: impl Fn(Kind) + Send + Sync + Clone + 'static) {
+    let mut config = Config::new();
+    // A walk over a whole table takes more than the checker gives.
+    config.stack_size = 1 << 20;
     for kind in KINDS {
-        let model = model.clone();
-        shuttle::check_random(move || model(kind), 400);
-    }
-    for kind in KINDS {
-        let model = model.clone();
-        shuttle::check_pct(move || model(kind), 300, 3);
+        let (random, first) = (model.clone(), model.clone());
+        Runner::new(RandomScheduler::new(400), config.clone()).run(move || random(kind));
+        Runner::new(PctScheduler::new(3, 300), config.clone()).run(move || first(kind));
     }
 }
 
