@@ -79,8 +79,8 @@ fn check(model: impl Fn(Kind) + Send + Sync + Clone + 'static) {
     config.stack_size = 1 << 20;
     for kind in KINDS {
         let (random, first) = (model.clone(), model.clone());
-        Runner::new(RandomScheduler::new(400), config.clone()).run(move || random(kind));
-        Runner::new(PctScheduler::new(3, 300), config.clone()).run(move || first(kind));
+        Runner::new(RandomScheduler::new(200), config.clone()).run(move || random(kind));
+        Runner::new(PctScheduler::new(3, 150), config.clone()).run(move || first(kind));
     }
 }
 
