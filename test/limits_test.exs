@@ -29,7 +29,7 @@ defmodule Remnesia.LimitsTest do
   """
 
   # Megabytes beside what the VM has reserved when it starts.
-  for more <- [200, 1_000, 4_000] do
+  for more <- [200, 4_000] do
     test "#{more} MB of address space more than the VM has at its start", %{tmp_dir: dir} do
       output = run(unquote(more), dir)
       assert output =~ "done :ok", output

@@ -59,4 +59,20 @@ defmodule Remnesia.ToldTest do
              {:delete, {:told, 2}, by}
            ]
   end
+
+  test "who subscribed while the table was read from disc" do
+    Remnesia.OnDisc.start()
+    create(:told, disc_copies: [node()])
+    for n <- 1..40_000, do: :ok = :remnesia.dirty_write({:told, n, n})
+
+    for n <- 1..3 do
+      :ok = Remnesia.stop()
+      :ok = Remnesia.start()
+      {:ok, _} = :remnesia.subscribe({:table, :told})
+      :ok = :remnesia.wait_for_tables([:told], 60_000)
+      events()
+      :ok = :remnesia.dirty_write({:told, n, :written})
+      assert events() == [{:write, {:told, n, :written}, {:dirty, self()}}]
+    end
+  end
 end

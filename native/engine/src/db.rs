@@ -144,9 +144,10 @@ impl Db {
 
     /// Is somebody to be told of the changes of this table? False if there is none.
     pub fn watch(&self, name: &[u8], watched: bool) -> bool {
-        // Under the latch, see `swap_in`.
+        // Under the latch, see `swap_in`. One that is being loaded is the same table afterwards.
         let tables = self.tables.read();
-        tables.get(name).map(|open| open.set_watched(watched)).is_some()
+        let open = tables.get(name).cloned().or_else(|| self.loading.read().get(name).cloned());
+        open.map(|open| open.set_watched(watched)).is_some()
     }
 
     /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.

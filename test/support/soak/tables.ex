@@ -65,6 +65,10 @@ defmodule Soak.Tables do
     :ok = Remnesia.Table.create(Person, disc_copies: [node()])
   end
 
+  def delete do
+    for table <- all(), do: {:atomic, :ok} = :remnesia.delete_table(table)
+  end
+
   defp option({storage, true}), do: [{storage, [node()]}]
   defp option(option), do: [option]
 

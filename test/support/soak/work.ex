@@ -90,7 +90,13 @@ defmodule Soak.Work do
 
   defp all(:select, table), do: :remnesia.select(table, [{:_, [], [:"$_"]}])
   defp all(:fold, table), do: :remnesia.foldr(&[&1 | &2], [], table)
-  defp all(:match, table), do: :remnesia.match_object(:remnesia.table_info(table, :wild_pattern))
+
+  # A pattern of another size finds nothing: the lock keeps the definition as it is.
+  defp all(:match, table) do
+    :remnesia.read_lock_table(table)
+    :remnesia.match_object(:remnesia.table_info(table, :wild_pattern))
+  end
+
   defp all(:chunks, table), do: chunks(:remnesia.select(table, [{:_, [], [:"$_"]}], 7, :read))
 
   defp all(:keys, table),
@@ -102,7 +108,6 @@ defmodule Soak.Work do
   end
 
   defp by_owner(table, owner) do
-    # The lock keeps the definition as it is.
     :remnesia.read_lock_table(table)
 
     if 4 in :remnesia.table_info(table, :index),

@@ -15,15 +15,20 @@ defmodule Remnesia.Engine.Local.Apart do
       spawn_monitor(fn ->
         Process.put(@asked_by, me)
         Process.link(me)
-        result = fun.()
-        to_the_end()
-        exit({__MODULE__, result})
+        exit({__MODULE__, to_the_end_of(fun)})
       end)
 
     receive do
       {:DOWN, ^monitor, :process, ^pid, {__MODULE__, result}} -> result
       {:DOWN, ^monitor, :process, ^pid, reason} -> {:aborted, reason}
     end
+  end
+
+  # Whatever ends it, who asked is told, not taken along.
+  defp to_the_end_of(fun) do
+    fun.()
+  after
+    to_the_end()
   end
 
   @doc "What follows is done whatever becomes of who asked for it."
