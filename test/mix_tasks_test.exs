@@ -174,4 +174,19 @@ defmodule Remnesia.MixTasksTest do
       task("remnesia.import", [dir, "--dir", dir])
     end
   end
+
+  test "a node without a name is not converted, and nothing is changed", %{dir: dir} do
+    assert_raise Mix.Error, ~r/There is no database in/, fn ->
+      task("remnesia.convert", ["--dir", dir])
+    end
+
+    task("remnesia.setup", ["--dir", dir, "Example.User"])
+
+    assert_raise Mix.Error, ~r/this node has no name/, fn ->
+      task("remnesia.convert", ["--dir", dir])
+    end
+
+    assert task("remnesia.info", ["--dir", dir]) =~ "Example.User: 0 records"
+    assert task("remnesia.convert", ["--help"]) =~ "elixir --sname"
+  end
 end

@@ -23,8 +23,6 @@ defmodule Remnesia.Cluster do
   again; fragmented tables are copied into OTP's own storage, which is the only one that its fragments know. The database is stopped and started
   on the way: who works with it meanwhile gets `{:node_not_running, node}`. A start after a crash half-way goes on where it was.
 
-  Start the application without the caller being linked to it, as in `iex` or in a supervisor above: processes of the caller are not touched.
-
   ## Options
 
     * `:progress` - a function that gets a line of text now and then; else they go to the log

@@ -52,6 +52,7 @@ defmodule Remnesia.Cluster.ConvertTest do
       end
     end
 
+    {:atomic, :ok} = Peers.call(peer, :remnesia, :change_table_access_mode, [:only, :read_only])
     fill_memory(peer)
     peer
   end
@@ -141,6 +142,13 @@ defmodule Remnesia.Cluster.ConvertTest do
       do:
         {:atomic, :ok} = :remnesia.transaction(fn -> :remnesia.write({:plain, 501, 1, "new"}) end)
     )
+
+    # What was read-only can be written again.
+    on peer do
+      {:atomic, :ok} = :remnesia.change_table_access_mode(:only, :read_write)
+      :ok = :remnesia.dirty_write({:only, 1, 1.5})
+      {:atomic, :ok} = :remnesia.change_table_access_mode(:only, :read_only)
+    end
 
     peer = again(peer, context)
     assert Peers.call(peer, Remnesia.Cluster, :convert, []) == :ok
@@ -237,6 +245,24 @@ defmodule Remnesia.Cluster.ConvertTest do
       :ok = Remnesia.Cluster.convert(progress: progress)
       Enum.reverse(Agent.get(said, & &1))
     end
+  end
+
+  test "Mnesia's files are where the database is", context do
+    [peer] = Peers.start([context.name], context.options)
+    dir = Path.join(context.dir, "elsewhere")
+
+    on peer, dir: dir do
+      Application.load(:mnesia)
+      Application.delete_env(:mnesia, :dir)
+      Application.put_env(:remnesia, :dir, dir)
+      :ok = Remnesia.start()
+      :ok = Remnesia.Schema.setup([])
+      :ok = Remnesia.Cluster.convert()
+    end
+
+    assert Enum.all?(["schema.DAT", "remnesia"], &(&1 in File.ls!(dir)))
+    assert Peers.call(peer, Remnesia.Cluster, :leave, [elem(peer, 1)]) |> elem(0) == :error
+    Peers.stop(peer)
   end
 
   test "what a cluster does not have is refused, and nothing is changed", context do

@@ -12,6 +12,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
   #   4. the mark says what is left over, that is dropped, and the mark is that of any node
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Mark, Start}
   alias Remnesia.Engine.Cstruct
@@ -132,7 +133,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
   @doc "Tables as they are to be, of those that are on disc, as `{number, definition}`."
   @spec at_start([{number, Cstruct.t()}]) :: {:ok, [{number, Cstruct.t()}]} | {:error, term}
   def at_start(tables) do
-    case Mark.get() do
+    case if(Choice.cluster?(), do: Mark.get(), else: {:ok, nil}) do
       {:ok, {:convert, definitions}} ->
         Definitions.put(:converting, definitions)
         {:ok, rename(tables, definitions)}
@@ -164,8 +165,9 @@ defmodule Remnesia.Engine.Cluster.Convert do
     Enum.map(tables, &(List.keyfind(renamed, elem(&1, 0), 0) || &1))
   end
 
-  # The node may have had another name.
-  defp here(cstruct), do: Cstruct.put_storage(cstruct, node(), type(cstruct))
+  # The node may have had another name. Who may write Mnesia decides.
+  defp here(cstruct),
+    do: %{Cstruct.put_storage(cstruct, node(), type(cstruct)) | access_mode: :read_write}
 
   defp drop(tables, names) do
     {left, rest} = Enum.split_with(tables, fn {_number, cstruct} -> cstruct.name in names end)

@@ -124,11 +124,8 @@ defmodule Remnesia.Engine.Cluster.Start do
     type = Keyword.get(:application.info()[:started] || [], :remnesia, :temporary)
 
     with :ok <- Application.stop(:remnesia),
-         do:
-           with(
-             {:error, {reason, _where}} <- Application.start(:remnesia, type),
-             do: {:error, reason}
-           )
+         {:error, {reason, _where}} <- Application.start(:remnesia, type),
+         do: {:error, reason}
   end
 
   # --- the schema ---
@@ -136,7 +133,7 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "Creates a schema on the disc of several nodes; the database is stopped on all of them."
   @spec create_schema([node]) :: :ok | {:error, term}
   def create_schema(nodes) do
-    directory()
+    directories(nodes)
 
     with :ok <- :mnesia.create_schema(nodes, backend_types: Backend.types()),
          do: each_node(nodes, :put_mark)
@@ -145,8 +142,13 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "Deletes it, with all tables."
   @spec delete_schema([node]) :: :ok | {:error, term}
   def delete_schema(nodes) do
+    directories(nodes)
+
     with :ok <- :mnesia.delete_schema(nodes), do: each_node(nodes, :delete_database)
   end
+
+  # Mnesia asks each node for its own. One that does not answer gets its reason from Mnesia.
+  defp directories(nodes), do: :rpc.multicall(nodes, __MODULE__, :directory, [])
 
   defp each_node(nodes, function) do
     Enum.reduce_while(nodes, :ok, fn node, :ok ->
