@@ -152,21 +152,30 @@ defmodule Remnesia.Mnesia.System do
   def report_event(event), do: Engine.report_event(event)
 
   @doc """
-  Answers `:dumped`: the log goes to the tables on disc by itself, see the guide "Durability".
+  Waits until everything that was committed before is on disc. The log goes to the tables by itself, see the guide
+  "Durability".
 
       iex> :remnesia.dump_log()
       :dumped
   """
-  @spec dump_log() :: :dumped
-  def dump_log, do: :dumped
+  @spec dump_log() :: :dumped | {:error, term}
+  def dump_log, do: with(:ok <- synced(), do: :dumped)
 
   @doc """
-  Waits until everything that was committed before is on disc. Without a schema on disc there is no log.
+  The same; without a schema on disc there is no log.
 
       iex> :remnesia.sync_log()
       {:error, :no_such_log}
   """
   @spec sync_log() :: :ok | {:error, term}
-  def sync_log,
-    do: if(Engine.disc_metrics(), do: Engine.sync(), else: {:error, :no_such_log})
+  def sync_log do
+    with :ok <- synced(),
+         do: if(Engine.disc_metrics(), do: :ok, else: {:error, :no_such_log})
+  end
+
+  defp synced do
+    if Engine.system_info(:is_running) == :yes,
+      do: Engine.sync(),
+      else: {:error, {:node_not_running, node()}}
+  end
 end

@@ -55,8 +55,13 @@ defmodule Remnesia.Engine.Local.Fold do
 
   defp type!(table) do
     case Native.table_props(table) do
-      {:ok, %{type: type}} -> type
-      :error -> Signal.abort({:no_exists, {table, :setorbag}})
+      {:ok, %{type: type}} ->
+        type
+
+      :error ->
+        if Native.running(),
+          do: Signal.abort({:no_exists, {table, :setorbag}}),
+          else: Signal.abort({:node_not_running, node()})
     end
   end
 

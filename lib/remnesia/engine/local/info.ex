@@ -194,8 +194,11 @@ defmodule Remnesia.Engine.Local.Info do
 
   defp all(cstruct, items), do: Enum.map(items, &{&1, table_item(cstruct, &1)})
 
-  # The schema is a table too, the last one.
-  defp tables, do: Enum.filter(Native.tables(), &is_atom/1) ++ [:schema]
+  # The schema is a table too, the last one. Those that are still being loaded are there as well: programs wait for what they find here.
+  defp tables do
+    loading = for {table, _progress} <- Native.tables_loading(), do: table
+    Enum.filter(Enum.uniq(Native.tables() ++ loading), &is_atom/1) ++ [:schema]
+  end
 
   # --- system ---
 
@@ -223,7 +226,11 @@ defmodule Remnesia.Engine.Local.Info do
   end
 
   def system(item) when item in @running do
-    if Native.running(), do: system_item(item), else: abort({:node_not_running, node()})
+    cond do
+      Native.running() -> system_item(item)
+      item in [:held_locks, :lock_queue] -> abort(:badarg)
+      true -> abort({:node_not_running, node()})
+    end
   end
 
   def system(item) when item in @always, do: system_item(item)
