@@ -320,7 +320,9 @@ defmodule Remnesia.Native do
   def test_select(_ctx, _name, _spec, _number), do: stub()
   @spec test_panic(txn | nil, name) :: term
   def test_panic(_txn, _name), do: stub()
+  @spec test_functions() :: [{atom, arity}]
   def test_functions, do: stub()
+  @spec test_fault(String.t(), list, atom) :: term
   def test_fault(_function, _arguments, _point), do: stub()
 
   defp stub, do: :erlang.nif_error(:nif_not_loaded)
