@@ -1,12 +1,17 @@
 //! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
 
+mod continuation;
+
+pub use continuation::{begin, select_next};
+
 use crate::access::decode_key;
 use crate::arguments::size;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
-use crate::session::{get_select, new_select, no_txn, with_txn};
+use crate::session::{no_txn, with_txn};
 use crate::spec::{parse, Spec};
 use crate::term::{decode, decode_record, RawTerm};
 use crate::{atoms, nif};
+use continuation::Pending;
 use remnesia_engine::matchspec::Outcome;
 use remnesia_engine::table::Table;
 use remnesia_engine::term::{key, same, Attached, Record};
@@ -103,19 +108,6 @@ pub struct Select {
     pending: Pending,
 }
 
-/// The writes of the transaction that are seen.
-#[derive(Clone)]
-enum Pending {
-    /// All that there are.
-    Now,
-    /// Those that there were when a search in chunks began: who writes between two chunks would else meet his own writes, and perhaps
-    /// never come to an end.
-    Then(Option<Arc<Overlay>>),
-}
-
-/// Changed keys that are copied on a normal scheduler.
-const COPIED: usize = 1024;
-
 impl Want {
     fn visit(&mut self, rows: &[Record], hits: &mut VecDeque<Hit>) {
         match self {
@@ -193,28 +185,6 @@ impl Select {
             reach: 0,
             paused: false,
             pending: Pending::Now,
-        })
-    }
-
-    /// A search in chunks sees the writes that there are now.
-    fn keep_pending(&mut self, call: &Call, overlay: Option<&Overlay>) -> Result<(), Fail> {
-        if let Some(overlay) = overlay.filter(|_| self.limit > 0 && !self.whole) {
-            call.heavy(overlay.len_of(&self.scan.open) > COPIED)?;
-            self.pending = Pending::Then(overlay.of_table(&self.scan.open).map(Arc::new));
-        }
-        Ok(())
-    }
-
-    /// A copy that goes on from a complete chunk. None if it is in the midst of one.
-    fn next_chunk(&self) -> Option<Select> {
-        let Want::Spec(spec) = &self.want else { return None };
-        self.paused.then(|| Select {
-            scan: self.scan.clone(),
-            want: Want::Spec(spec.again()),
-            hits: self.hits.clone(),
-            pending: self.pending.clone(),
-            paused: false,
-            ..*self
         })
     }
 
@@ -334,45 +304,6 @@ impl Select {
         Ok((state, call.list(&answers)))
     }
 }
-
-/// Answers the first slice; what is left goes into a continuation.
-pub fn begin(call: &Call, mut select: Select, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Answer {
-    select.keep_pending(call, overlay)?;
-    select.count_at_once(overlay);
-    let (state, answers) = select.slice(call, overlay, terms)?;
-    if state == atoms::done() {
-        return Ok(call.tuple(&[state, answers]));
-    }
-    select.begun = true;
-    Ok(call.tuple(&[state, answers, new_select(call, select)]))
-}
-
-nif!(select_next, |call, [ctx, continuation]| {
-    let select = get_select(call, *continuation)?;
-    // In the midst of a chunk it belongs to one process, which goes on at once; a complete one is held as long as a copy takes.
-    let mut select = select.lock();
-    let mut next = select.next_chunk();
-    let slice = |select: &mut Select| {
-        with_scratch(|scratch| {
-            if no_txn(*ctx) {
-                return select.slice(call, None, &mut scratch.terms);
-            }
-            with_txn(call, *ctx, |txn| select.slice(call, Some(txn.overlay()), &mut scratch.terms))
-        })
-    };
-    let (state, answers) = match &mut next {
-        Some(next) => {
-            drop(select);
-            slice(next)?
-        }
-        None => slice(&mut select)?,
-    };
-    if state == atoms::done() {
-        return Ok(call.tuple(&[state, answers]));
-    }
-    let continuation = next.map_or(*continuation, |next| new_select(call, next));
-    Ok(call.tuple(&[state, answers, continuation]))
-});
 
 /// Begins a search as [`search`], with answers in an order, from one on, no more than some.
 fn search_in_order(
