@@ -62,7 +62,10 @@ defmodule Remnesia.Engine.Local.Change do
          property when is_tuple(property) <- List.keyfind(properties, key, 0) do
       property
     else
-      _none -> Signal.abort({:no_exists, {table, :user_property, key}})
+      _none ->
+        if Remnesia.Native.running(),
+          do: Signal.abort({:no_exists, {table, :user_property, key}}),
+          else: Signal.abort({:node_not_running, node()})
     end
   end
 
