@@ -128,6 +128,18 @@ defmodule Remnesia do
   def sync, do: Engine.sync()
 
   @doc """
+  Writes the file of the tables on disc anew, without the room that changes have left in it, and answers its bytes before and after.
+
+  Everybody goes on reading and writing meanwhile. There has to be room for both files; where there is not, or the disc fails, the answer is
+  `{:error, {:not_durable, reason}}` and the old file stays. Without a disc there is nothing to do.
+
+      iex> Remnesia.compact()
+      {:ok, {0, 0}}
+  """
+  @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
+  def compact, do: Engine.compact()
+
+  @doc """
   Figures about the disc, `nil` as long as the schema is in memory:
 
     * `:unsynced_bytes`, `:unsynced_microseconds` - what is answered and not on disc yet, and for how long at most

@@ -86,6 +86,9 @@ defmodule Remnesia.Engine do
   @spec sync() :: :ok | {:error, term}
   def sync, do: Local.sync()
 
+  @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
+  def compact, do: Local.compact()
+
   @doc "Figures about the disc, nil without one."
   @spec disc_metrics() :: %{atom => integer} | nil
   def disc_metrics, do: Local.disc_metrics()

@@ -121,6 +121,8 @@ defmodule Remnesia.Native do
 
   @spec table_create(name, shape, props, number_on_disc, rows) :: :ok | refusal
   def table_create(_name, _shape, _props, _number, _rows), do: stub()
+  @spec table_define(name, shape, props, number_on_disc, rows, [tuple]) :: answer(:ok)
+  def table_define(_name, _shape, _props, _number, _rows, _changes), do: stub()
   @spec table_delete(ctx, name) :: answer(:ok)
   def table_delete(_txn, _name), do: stub()
   @spec table_clear(ctx, name) :: answer(:ok)
@@ -163,6 +165,8 @@ defmodule Remnesia.Native do
   def disc_loaded, do: stub()
   @spec disc_flush() :: :ok | refusal
   def disc_flush, do: stub()
+  @spec disc_compact() :: {:ok, {non_neg_integer, non_neg_integer}} | refusal
+  def disc_compact, do: stub()
   @spec disc_metrics() :: [{atom, integer}] | nil
   def disc_metrics, do: stub()
   @spec table_restore(name, shape, non_neg_integer, rows, props) :: :ok | refusal
@@ -173,8 +177,8 @@ defmodule Remnesia.Native do
   def tables_loading, do: stub()
   @spec table_disc(name) :: {non_neg_integer, rows} | nil
   def table_disc(_name), do: stub()
-  @spec table_log(txn, name, rows) :: answer(:ok)
-  def table_log(_txn, _name, _rows), do: stub()
+  @spec table_keep(txn, name, boolean, rows, [tuple], props) :: answer(:ok)
+  def table_keep(_txn, _name, _log, _rows, _changes, _props), do: stub()
   @spec table_number(name, number_on_disc) :: :ok | refusal
   def table_number(_name, _number), do: stub()
   @spec log_wait(non_neg_integer, reference) :: :ok | :queued | refusal

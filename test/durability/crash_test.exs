@@ -76,7 +76,8 @@ defmodule Remnesia.CrashTest do
   IO.binwrite("ready\\n")
   Task.await_many(tasks, :infinity)
   IO.binwrite("done\\n")
-  if ending == "halt", do: System.halt(), else: :ok
+  if ending == "halt", do: System.halt()
+  if ending == "stop", do: (:init.stop(); Process.sleep(:infinity))
   """
 
   setup context do
@@ -131,9 +132,29 @@ defmodule Remnesia.CrashTest do
   test("killed at any time, again and again", %{dir: dir}, do: deaths(dir, 1_000))
 
   test "halted, and at the end of its script", %{dir: dir} do
-    for ending <- ["halt", "end", "halt"] do
+    for ending <- ["halt", "end", "stop"] do
       answered = run(dir, ending, fn _port, _pid -> :ok end)
       assert answered.done
+      check(answered)
+    end
+  end
+
+  test "ended by Ctrl-C, and by a signal that stops the VM, while it writes", %{dir: dir} do
+    signal = fn name, pid ->
+      Process.sleep(100 + :rand.uniform(300))
+      {_, 0} = System.cmd("kill", ["-#{name}", "#{pid}"])
+    end
+
+    # Ctrl-C asks what to do, and "a" is abort.
+    interrupt = fn port, pid ->
+      signal.("INT", pid)
+      Port.command(port, "a\n")
+    end
+
+    for kill <- [interrupt, fn _port, pid -> signal.("TERM", pid) end, interrupt] do
+      # 1: writers that found the database stopped.
+      answered = run(dir, "kill", kill, [0, 1, 130, 143])
+      assert answered.commits != []
       check(answered)
     end
   end
@@ -158,7 +179,7 @@ defmodule Remnesia.CrashTest do
   end
 
   # Runs the writer; `kill` is called once it writes. What it said until it was gone.
-  defp run(dir, ending, kill) do
+  defp run(dir, ending, kill, statuses \\ [0, 137]) do
     ebin = Path.join([Mix.Project.build_path(), "lib", "remnesia", "ebin"])
     elixir = System.find_executable("elixir")
     arguments = ["-pa", ebin, "-e", @writer, "--", dir, ending]
@@ -171,7 +192,7 @@ defmodule Remnesia.CrashTest do
         args: arguments
       ])
 
-    said = listen(port, kill, [])
+    said = listen(port, kill, statuses, [])
 
     numbers = fn what ->
       for <<^what::binary-size(7), n::binary>> <- said, do: String.to_integer(n)
@@ -184,21 +205,21 @@ defmodule Remnesia.CrashTest do
     }
   end
 
-  defp listen(port, kill, said) do
+  defp listen(port, kill, statuses, said) do
     receive do
       {^port, {:data, {:eol, "ready"}}} ->
         {:os_pid, pid} = Port.info(port, :os_pid)
         kill.(port, pid)
-        listen(port, kill, said)
+        listen(port, kill, statuses, said)
 
       {^port, {:data, {:eol, line}}} ->
-        listen(port, kill, [line | said])
+        listen(port, kill, statuses, [line | said])
 
       {^port, {:data, {:noeol, _cut}}} ->
-        listen(port, kill, said)
+        listen(port, kill, statuses, said)
 
       {^port, {:exit_status, status}} ->
-        if status not in [0, 137],
+        if status not in statuses,
           do: flunk("the writer failed:\n" <> Enum.join(Enum.reverse(said), "\n"))
 
         said

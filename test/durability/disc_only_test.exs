@@ -419,6 +419,44 @@ defmodule Remnesia.DiscOnlyTest do
     assert anonymous_memory() - before < 60_000_000
   end
 
+  @tag :long
+  @tag timeout: 3_600_000
+  test "larger than 2 GB", %{dir: dir} do
+    Remnesia.stop()
+    Application.put_env(:remnesia, :segment_bytes, 32 <<< 20)
+    :ok = Remnesia.start()
+    create(:large)
+    count = 22_000
+    value = fn i -> :binary.copy(<<i::64>>, 12_500) end
+    timed = fn what, fun -> IO.puts("    #{what}: #{div(elem(:timer.tc(fun), 0), 1_000)} ms") end
+
+    timed.("written, #{count} records of 100 kB", fn ->
+      for chunk <- Enum.chunk_every(1..count, 50) do
+        {:atomic, :ok} =
+          Engine.transaction(fn ->
+            for(i <- chunk, do: Engine.write(:large, {:large, i, i, value.(i)}, :write)) |> hd()
+          end)
+      end
+
+      :ok = Native.disc_flush()
+    end)
+
+    assert File.stat!(Path.join(dir, "remnesia/data.mdb")).size > 1 <<< 31
+
+    check = fn ->
+      assert Engine.table_info(:large, :size) == count
+
+      for i <- [1, count | for(_ <- 1..500, do: :rand.uniform(count))],
+          do: assert(Engine.dirty_read(:large, i) == [{:large, i, i, value.(i)}])
+    end
+
+    timed.("500 reads", check)
+    timed.("started again", fn -> restart() end)
+    check.()
+    timed.("cleared", fn -> {:atomic, :ok} = Engine.clear_table(:large) end)
+    assert Engine.table_info(:large, :size) == 0
+  end
+
   defp fill(range, text) do
     for chunk <- Enum.chunk_every(range, 500) do
       {:atomic, :ok} =

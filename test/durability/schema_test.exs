@@ -230,6 +230,26 @@ defmodule Remnesia.DurableSchemaTest do
     assert Table.info(Post, :size) == 2_501
   end
 
+  test "the tables' file is written anew while writers write", %{dir: dir} do
+    :ok = Remnesia.start()
+    :ok = Schema.setup(tables: [Post])
+    text = String.duplicate("x", 300)
+    for id <- Enum.shuffle(1..3_000), do: write(%Post{id: id, title: text})
+    :ok = Native.disc_flush()
+    for id <- 1..2_500, do: :ok = Engine.dirty_delete(Post, id)
+    :ok = Native.disc_flush()
+    size = fn -> File.stat!(Path.join(dir, "remnesia/data.mdb")).size end
+    before = size.()
+    writer = Task.async(fn -> for id <- 3_001..3_500, do: write(%Post{id: id, title: text}) end)
+    assert {:ok, {^before, now}} = Remnesia.compact()
+    assert now < div(before, 2)
+    Task.await(writer)
+    restart()
+    assert Table.info(Post, :size) == 1_000
+    assert Native.table_check(Post) == :ok
+    assert Native.disc_metrics()[:refused] == nil
+  end
+
   test "every commit waits where that is wanted" do
     Application.put_env(:remnesia, :durability, :sync)
     :ok = Remnesia.start()
@@ -380,7 +400,7 @@ defmodule Remnesia.DurableSchemaTest do
     # One that a killed change has left belongs to nobody.
     {:ok, fragment} = Remnesia.Engine.Local.Definitions.fetch(:visit_frag2)
     left = %{fragment | name: :visit_frag5}
-    Remnesia.Engine.Local.Schema.make!(left, Remnesia.Engine.Local.Disc.define(left))
+    Remnesia.Engine.Local.Schema.define!(left)
     assert :remnesia.change_table_frag(:visit, {:add_frag, [node()]}) == {:atomic, :ok}
     assert keys.() == Enum.to_list(1..100)
     assert :remnesia.delete_table(:visit) == {:atomic, :ok}

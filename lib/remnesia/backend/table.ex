@@ -332,7 +332,7 @@ defmodule Remnesia.Backend.Table do
     with {:ok, definition} <- Native.table_props(name(table)), true <- reshaping?(definition) do
       complete = %{definition | user_properties: []}
       Native.table_put_props(name(table), complete)
-      if number = number(table), do: Disc.redefine(number, complete)
+      if number = number(table), do: Disc.change!([Disc.definition(number, complete)])
     end
 
     :ok
@@ -389,7 +389,7 @@ defmodule Remnesia.Backend.Table do
 
   defp redefine(table, changed) do
     Native.table_put_props(name(table), changed)
-    if Disc.rows?(changed), do: Disc.redefine(number(table), changed)
+    if Disc.rows?(changed), do: Disc.change!([Disc.definition(number(table), changed)])
     :ok
   end
 

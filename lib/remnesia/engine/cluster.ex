@@ -273,6 +273,8 @@ defmodule Remnesia.Engine.Cluster do
 
   @spec sync() :: :ok | {:error, term}
   defdelegate sync(), to: Local
+  @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
+  defdelegate compact(), to: Local
   @spec disc_metrics() :: %{atom => integer} | nil
   defdelegate disc_metrics(), to: Local
   @spec test_spec(tuple, list) :: {:ok, term} | {:error, term}

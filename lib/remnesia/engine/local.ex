@@ -80,6 +80,11 @@ defmodule Remnesia.Engine.Local do
     with {:"$error", reason} <- Disc.sync(), do: {:error, reason}
   end
 
+  @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
+  def compact do
+    with {:"$error", reason} <- Native.disc_compact(), do: {:error, reason}
+  end
+
   @spec disc_metrics() :: %{atom => integer} | nil
   def disc_metrics do
     with metrics when is_list(metrics) <- Native.disc_metrics(), do: Map.new(metrics)

@@ -224,7 +224,7 @@ impl Db {
         true
     }
 
-    /// Takes a table out. The caller's transaction holds it exclusively.
+    /// Takes a table out. The caller's transaction holds it exclusively. Whether that is durable is known when the log's end is.
     pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
         if let Some(table) = place_in_log(&open.table) {
             let store = self.durable()?;
@@ -391,8 +391,8 @@ impl Db {
         Ok(())
     }
 
-    /// Writes all rows of a table to the log, under the number it has. The caller's transaction holds the table exclusively, and it is
-    /// frozen. Takes as long as that takes; waits for room.
+    /// Writes all rows of a table to the log, under the number it has; nothing else says yet that they are there. The caller's transaction holds
+    /// the table exclusively, and it is frozen. Takes as long as that takes; waits for room.
     pub fn log_rows(&self, open: &OpenTable) -> Result<(), Stop> {
         let store = self.durable()?;
         let Some(table) = place_in_log(&open.table) else { return Err(Stop::NoTable) };
@@ -417,7 +417,6 @@ impl Db {
             }
             commit.commit().not_durable.map_or(Ok(()), |error| Err(refuse(error)))?;
         }
-        open.table.set_place(Some((table.number, Kept::InBoth)));
         Ok(())
     }
 

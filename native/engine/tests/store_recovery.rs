@@ -5,7 +5,7 @@ mod store_common;
 use remnesia_engine::store::base::{Base, Batch, MemBase};
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::file::Dir;
-use remnesia_engine::store::{Config, Store, StoreError};
+use remnesia_engine::store::{Callbacks, Config, Store, StoreError};
 use std::sync::Arc;
 use store_common::*;
 
@@ -333,4 +333,34 @@ fn load_merges() {
     assert_eq!(check_prefix(&store, &tables, 100, "flushed"), 100);
     store.loaded();
     assert_eq!(check_prefix(&store, &tables, 100, "from the base store"), 100);
+}
+
+/// Where the log ended when it was closed spares the next opener the search for marks; a log that ends elsewhere is looked through.
+#[test]
+fn the_end_of_a_closed_log_is_believed_if_it_is_there() {
+    let opened = |dir: &FaultyDir, base: &Arc<MemBase>, end| {
+        let (dir, base) = (Arc::new(dir.clone()), base.clone());
+        Store::open_with(
+            dir,
+            || Ok((base as Arc<dyn Base>, end)),
+            Config { segment_bytes: 32 << 10, ..config() },
+            Arc::new(Callbacks),
+        )
+    };
+    let world = world(6, 0);
+    let (dir, base) = world.image();
+    let (store, _) = opened(&dir, &base, None).expect("opens");
+    store.close().expect("closes");
+    let end = store.tail();
+    for said in [Some(end), Some(end + 8), Some(0), None] {
+        let (dir, base) = (dir.killed(), Arc::new(base.image()));
+        let (store, recovered) = opened(&dir, &base, said).expect("opens");
+        assert_eq!((check_prefix(&store, &world.tables, 6, "closed"), recovered.cut), (6, 0));
+        assert!(store.tail() > end);
+        drop(store);
+        // Damage moves the end, so that the mark of the closing is found.
+        let (dir, base) = (world.dir.killed(), Arc::new(world.base.image()));
+        dir.edit(&segment(&dir), |bytes| bytes[place(world.ends[3]) - 20] ^= 0x10);
+        assert!(matches!(opened(&dir, &base, said), Err(StoreError::Corrupt { .. })));
+    }
 }

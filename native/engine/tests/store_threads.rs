@@ -304,7 +304,7 @@ fn open_killed(path: &std::path::Path, lmdb: bool) -> Store {
     };
     let dir = log_dir(path, Modes::default()).expect("directory");
     if lmdb {
-        let base = || Ok(Arc::new(Lmdb::open(&path.join("base"), &Options::default())?) as Arc<dyn Base>);
+        let base = || Ok((Arc::new(Lmdb::open(&path.join("base"), &Options::default())?) as Arc<dyn Base>, None));
         return Store::open_with(dir, base, config, Arc::new(Callbacks)).expect("opens").0;
     }
     let base = bare_base();

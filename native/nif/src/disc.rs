@@ -7,11 +7,15 @@ use crate::schema::{definition, put_props};
 use crate::session::{disc_waker, send_named, with_txn};
 use crate::term::{Env, RawTerm};
 use crate::{atoms, nif};
+use remnesia_engine::store::file::Modes;
 use remnesia_engine::store::lmdb::{self, Lmdb, Options};
 use remnesia_engine::store::{log_dir, verify, Base, Config, Observer, Store, StoreError, Table, Wait};
 use remnesia_engine::table::{Kept, Place};
 use remnesia_engine::txn::lock::Waker;
 use remnesia_engine::txn::{journal, LockKind, Stop};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -78,9 +82,21 @@ impl Observer for Teller {
     }
 }
 
-/// A file that is there as long as nobody has the database open, and it was closed.
+/// A file that is there as long as nobody has the database open, and it was closed. It says where the log ended.
 fn clean_mark(directory: &Path) -> PathBuf {
     directory.join("clean")
+}
+
+/// Whether it was closed, and where the log ended. A mark of other contents is from another version.
+fn read_mark(mark: &Path) -> (bool, Option<u64>) {
+    let bytes = std::fs::read(mark);
+    let end = bytes.as_deref().ok().and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    (bytes.is_ok(), end)
+}
+
+fn write_mark(mark: &Path, end: u64, modes: Modes) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(modes.file).open(mark)?;
+    file.write_all(&end.to_le_bytes())
 }
 
 fn error(call: &Call, what: &StoreError) -> RawTerm {
@@ -97,12 +113,12 @@ fn open(directory: &Path, config: Config) -> Result<(Store, Definitions), StoreE
     let (store, recovered) = Store::open_with(
         log,
         || {
-            let clean = mark.exists();
+            let (clean, end) = read_mark(&mark);
             let options = Options { clean, directory_mode: modes.dir, file_mode: modes.file, ..Options::default() };
             let base = Lmdb::open(directory, &options)?;
             match std::fs::remove_file(&mark) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("remove", &mark, &e)),
-                _ => Ok(Arc::new(base) as Arc<dyn Base>),
+                _ => Ok((Arc::new(base) as Arc<dyn Base>, end)),
             }
         },
         config,
@@ -190,11 +206,12 @@ nif!(
         SYNC.store(false, Ordering::Relaxed);
         let Some(store) = DB.set_store(None) else { return Ok(atoms::ok()) };
         let closed = store.flush_all().and(store.close());
+        let (end, modes) = (store.tail(), store.modes());
         // Others may still look at it for a moment; the files are closed with the last of them.
         drop(store);
         match closed.and_then(|()| {
             let mark = clean_mark(&directory);
-            std::fs::write(&mark, b"").map_err(|e| StoreError::io("write", &mark, &e))
+            write_mark(&mark, end, modes).map_err(|e| StoreError::io("write", &mark, &e))
         }) {
             Ok(()) => Ok(atoms::ok()),
             Err(what) => Ok(error(call, &what)),
@@ -327,9 +344,11 @@ nif!(
 );
 
 nif!(
-    /// Brings all rows of a table to disc, or says that they are in memory alone. Holds the table exclusively. Work: all rows.
-    table_log,
-    |call, [ctx, table, rows]| {
+    /// A table in memory, whose rows are on disc too from now on, or not any more; `log` brings those that are there to disc. What changes of
+    /// its definition goes with it, on disc as in `disc_change` and in memory: nobody who kills the process comes between. Holds the table
+    /// exclusively. Work: all rows.
+    table_keep,
+    |call, [ctx, table, log, rows, changes, props]| {
         call.heavy(true)?;
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         with_txn(call, *ctx, |txn| {
@@ -338,11 +357,17 @@ nif!(
             let open = txn.open(table);
             DB.freeze(open);
             let number = open.table.number().ok_or(Stop::NoTable)?;
-            if *rows == atoms::true_() {
+            if *log == atoms::true_() {
                 DB.log_rows(open)?;
-            } else {
-                open.table.set_place(Some((number, Kept::InMemory)));
             }
+            // Not begun anew with all rows if there is no room just now.
+            while let Err(stop) = change(call, *changes) {
+                let Fail::Stop(Stop::Room(_)) = stop else { return Err(stop) };
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let kept = if *rows == atoms::true_() { Kept::InBoth } else { Kept::InMemory };
+            open.table.set_place(Some((number, kept)));
+            with_scratch(|scratch| put_props(call, &mut scratch.encoder, &name, *props))?;
             Ok(atoms::ok())
         })
     }
@@ -407,6 +432,17 @@ nif!(
             Ok(()) => Ok(atoms::ok()),
             Err(what) => Ok(error(call, &what)),
         }
+    }
+);
+
+nif!(
+    /// Writes the tables' file anew. Work: that.
+    disc_compact,
+    |call, []| {
+        call.heavy(true)?;
+        let Some(store) = DB.store() else { return Ok(call.tuple(&[atoms::ok(), call.tuple(&[call.int(0), call.int(0)])])) };
+        let (before, after) = store.compact().map_err(|error| Fail::Stop(journal::refuse(error)))?;
+        Ok(call.tuple(&[atoms::ok(), call.tuple(&[call.int(before as i64), call.int(after as i64)])]))
     }
 );
 

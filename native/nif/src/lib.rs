@@ -44,7 +44,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<100> = Functions([
+static FUNCTIONS: Functions<102> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -54,12 +54,13 @@ static FUNCTIONS: Functions<100> = Functions([
     nif(c"disc_change", 1, disc::disc_change),
     nif(c"disc_loaded", 0, disc::disc_loaded),
     nif(c"disc_flush", 0, disc::disc_flush),
+    nif(c"disc_compact", 0, disc::disc_compact),
     nif(c"disc_metrics", 0, disc::disc_metrics),
     nif(c"table_restore", 5, disc::table_restore),
     nif(c"table_load", 1, disc::table_load),
     nif(c"tables_loading", 0, disc::tables_loading),
     nif(c"table_disc", 1, disc::table_disc),
-    nif(c"table_log", 3, disc::table_log),
+    nif(c"table_keep", 6, disc::table_keep),
     nif(c"table_number", 2, disc::table_number),
     nif(c"log_wait", 2, disc::log_wait),
     nif(c"log_room", 2, disc::log_room),
@@ -68,6 +69,7 @@ static FUNCTIONS: Functions<100> = Functions([
     nif(c"running", 0, schema::running),
     nif(c"tables", 0, schema::tables),
     nif(c"table_create", 5, schema::table_create),
+    nif(c"table_define", 6, schema::table_define),
     nif(c"table_delete", 2, schema::table_delete),
     nif(c"table_clear", 2, schema::table_clear),
     nif(c"index_add", 5, index::index_add),

@@ -2,7 +2,7 @@
 
 use crate::arguments::{elements, list, size};
 use crate::border::{name, table_name, with_scratch, Answer, Call, Fail, DB};
-use crate::disc::{changed_now, disc_place};
+use crate::disc::{change, changed_now, disc_place};
 use crate::index::{definition as index_definition, fits as index_fits};
 use crate::session::{fire, no_txn, with_txn};
 use crate::term::{decode, word, Encoder, Env, RawTerm};
@@ -79,25 +79,44 @@ pub fn definition(call: &Call, shape: RawTerm) -> Result<Definition, Fail> {
     Ok(Definition { kind: kind(type_)?, arity, record_name: word(record_name), indexes })
 }
 
+fn create(call: &Call, [table, shape, props, number, rows]: [RawTerm; 5], changes: Option<RawTerm>) -> Answer {
+    with_scratch(|scratch| {
+        let name = name(call, scratch, table)?;
+        let beside = scratch.encoder.attached();
+        let definition = definition(call, shape)?;
+        if !DB.is_running() {
+            return Err(Fail::Reason(atoms::not_running()));
+        }
+        let taken = || Fail::Reason(call.tuple(&[atoms::already_exists(), table]));
+        if DB.knows(&name) {
+            return Err(taken());
+        }
+        let disc = disc_place(call, number, rows)?;
+        put_props(call, &mut scratch.encoder, &name, props)?;
+        if let Some(changes) = changes {
+            change(call, changes)?;
+        }
+        if DB.create(&name, beside, definition, disc) {
+            Ok(atoms::ok())
+        } else {
+            Err(taken())
+        }
+    })
+}
+
 nif!(
     /// Work: the size of the properties.
     /// `number` is that of its definition on disc, `rows` whether they go there too; `nil` if it is in memory alone.
     table_create,
-    |call, [table, shape, props, number, rows]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
-        let beside = scratch.encoder.attached();
-        let definition = definition(call, *shape)?;
-        if !DB.is_running() {
-            return Err(Fail::Reason(atoms::not_running()));
-        }
-        let taken = || Fail::Reason(call.tuple(&[atoms::already_exists(), *table]));
-        if DB.knows(&name) {
-            return Err(taken());
-        }
-        let disc = disc_place(call, *number, *rows)?;
-        put_props(call, &mut scratch.encoder, &name, *props)?;
-        if DB.create(&name, beside, definition, disc) { Ok(atoms::ok()) } else { Err(taken()) }
-    })
+    |call, [table, shape, props, number, rows]| create(call, [*table, *shape, *props, *number, *rows], None)
+);
+
+nif!(
+    /// The same, and these changes on disc with it, as in `disc_change`: nobody who kills the process comes between.
+    table_define,
+    |call, [table, shape, props, number, rows, changes]| {
+        create(call, [*table, *shape, *props, *number, *rows], Some(*changes))
+    }
 );
 
 /// Forgets what the host keeps with a table.

@@ -16,9 +16,26 @@ defmodule Remnesia.Engine.Local.Directory do
   @spec data() :: Path.t()
   def data, do: Path.join(path(), @data)
 
-  @doc "Is there a database?"
+  @tables "data.mdb"
+
+  @doc "Is there a database, or a part of one, or what may be one and cannot be looked into? Nobody shall think that there is none."
   @spec exists?() :: boolean
-  def exists?, do: File.exists?(Path.join(data(), "data.mdb"))
+  def exists? do
+    case File.ls(data()) do
+      {:ok, names} -> Enum.any?(names, &(&1 == @tables or String.starts_with?(&1, "log-")))
+      {:error, reason} -> reason not in [:enoent, :enotdir]
+    end
+  end
+
+  @doc "Refuses what cannot be looked into, and a database whose tables' file is gone, before another is made in its place."
+  @spec check() :: :ok | {:error, {:missing, Path.t()} | {:file_error, Path.t(), binary, atom}}
+  def check do
+    with {:ok, names} <- File.ls(data()) do
+      if @tables in names, do: :ok, else: {:error, {:missing, Path.join(data(), @tables)}}
+    else
+      {:error, reason} -> {:error, {:file_error, data(), "list", reason}}
+    end
+  end
 
   @doc "Deletes the database, and the directory if nothing else is in it."
   @spec delete() :: :ok | {:error, File.posix()}

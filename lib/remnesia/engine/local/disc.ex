@@ -103,7 +103,8 @@ defmodule Remnesia.Engine.Local.Disc do
   end
 
   defp read do
-    with {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
+    with :ok <- Directory.check(),
+         {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
       with {:ok, cstructs} <- definitions(tables),
            {:ok, cstructs} <- Convert.at_start(cstructs) do
         for {number, cstruct} <- cstructs, do: restore(number, cstruct)
@@ -187,6 +188,10 @@ defmodule Remnesia.Engine.Local.Disc do
   def rows(%{disc_only_copies: [_ | _]}), do: :only
   def rows(cstruct), do: rows?(cstruct)
 
+  @doc "A number for a new table, or nil without a disc."
+  @spec number(Cstruct.t()) :: non_neg_integer | nil
+  def number(cstruct), do: if(used?(), do: Native.disc_number(ordered?(cstruct)))
+
   @doc "Brings the definition of a new table to disc: the number of the table there, or nil without a disc."
   @spec define(Cstruct.t()) :: non_neg_integer | nil
   def define(cstruct) do
@@ -197,10 +202,14 @@ defmodule Remnesia.Engine.Local.Disc do
     end
   end
 
-  @doc "Brings a changed definition to disc, if there is a number for it."
+  @doc "Appends a changed definition, if there is a number for it; see `append!/1`."
   @spec redefine(non_neg_integer | nil, Cstruct.t()) :: :ok
   def redefine(nil, _cstruct), do: :ok
-  def redefine(number, cstruct), do: change!([definition(number, cstruct)])
+
+  def redefine(number, cstruct) do
+    append!([definition(number, cstruct)])
+    :ok
+  end
 
   @doc "A number for a table that is being built; it goes at the next start unless it is defined until then."
   @spec begin(Cstruct.t()) :: non_neg_integer | nil
@@ -219,13 +228,27 @@ defmodule Remnesia.Engine.Local.Disc do
   @doc "Changes definitions on disc, in one step, and waits until that is durable. Leaves by exit if it cannot be."
   @spec change!([tuple]) :: :ok | no_return
   def change!(changes) do
-    with position when is_integer(position) <-
-           Wait.with_room(fn -> Native.disc_change(changes) end),
-         :ok <- Wait.durable(position) do
-      :ok
-    else
-      {:"$error", reason} -> exit({:aborted, reason})
-    end
+    with {:"$error", reason} <- changes |> append!() |> Wait.durable(),
+         do: exit({:aborted, reason})
+  end
+
+  @doc """
+  Appends changes of definitions to the log, in one step, and answers their position. Leaves by exit where that is refused: nothing has happened then.
+  Changes of the schema wait for their positions at their end (`Schema.change/1`), when memory and disc say the same.
+  """
+  @spec append!([tuple]) :: non_neg_integer | no_return
+  def append!(changes) do
+    with {:"$error", reason} <- Wait.with_room(fn -> Native.disc_change(changes) end),
+         do: exit({:aborted, reason})
+  end
+
+  @doc "Drops tables that were begun. What cannot be dropped now goes at the next start."
+  @spec give_up([non_neg_integer]) :: :ok
+  def give_up([]), do: :ok
+
+  def give_up(numbers) do
+    _ = Wait.with_room(fn -> Native.disc_change(for(number <- numbers, do: {:drop, number})) end)
+    :ok
   end
 
   defp ordered?(cstruct), do: cstruct.type == :ordered_set

@@ -23,16 +23,16 @@ defmodule Remnesia.Engine.Local.FragmentMove do
       steps = Enum.map(steps, &shadows(txn, &1))
       messages = Enum.flat_map(steps, &copy(&1, txn))
       befores = for step <- steps, do: elem(Definitions.fetch(step.base.name), 1)
-      {swap(txn, steps, befores), steps, befores, messages}
+      swap(txn, steps, befores)
+      {steps, befores, messages}
     catch
       kind, reason ->
         for step <- steps, do: undo(txn, step)
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
-      {position, steps, befores, messages} ->
+      {steps, befores, messages} ->
         for {step, before} <- Enum.zip(steps, befores), do: finish(txn, step, before)
         Events.deliver(messages)
-        Successor.durable!(position)
     after
       for step <- steps, {_n, name} <- step.locked, do: Native.shadow_drop(name)
     end
@@ -189,7 +189,6 @@ defmodule Remnesia.Engine.Local.FragmentMove do
 
   defp undo(txn, step) do
     if step.new, do: Native.table_delete(txn, step.new.name)
-    numbers = for {_, _, number} when number != nil <- step[:shadows] || [], do: {:drop, number}
-    if numbers != [], do: Disc.change!(numbers)
+    Disc.give_up(for {_, _, number} when number != nil <- step[:shadows] || [], do: number)
   end
 end

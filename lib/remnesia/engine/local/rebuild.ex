@@ -25,15 +25,14 @@ defmodule Remnesia.Engine.Local.Rebuild do
       changes = table |> first_chunk() |> copy(cstruct, fun, if(told?, do: [], else: nil))
       messages = messages(changes, cstruct, Activity.id(txn))
       definitions = Successor.definitions(cstruct, number)
-      {Successor.swap(txn, [{table, cstruct}], definitions), messages}
+      Successor.swap(txn, [{table, cstruct}], definitions)
+      messages
     catch
       kind, reason ->
-        if number, do: Disc.change!([{:drop, number}])
+        Disc.give_up(List.wrap(number))
         :erlang.raise(kind, reason, __STACKTRACE__)
     else
-      {position, messages} ->
-        Events.deliver(messages)
-        Successor.durable!(position)
+      messages -> Events.deliver(messages)
     after
       Native.shadow_drop(table)
     end

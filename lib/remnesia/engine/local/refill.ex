@@ -23,15 +23,12 @@ defmodule Remnesia.Engine.Local.Refill do
   @spec run(reference, [step], (([tuple] -> :ok) -> result)) :: result | no_return
         when result: term
   def run(txn, steps, fill) do
-    {position, result} =
-      begin(steps, txn, [], fn tables ->
-        by_name = Map.new(tables, &{&1.name, &1})
-        result = fill.(fn items -> Enum.each(items, &item(&1, by_name)) end)
-        {finish(txn, tables), result}
-      end)
-
-    Successor.durable!(position)
-    result
+    begin(steps, txn, [], fn tables ->
+      by_name = Map.new(tables, &{&1.name, &1})
+      result = fill.(fn items -> Enum.each(items, &item(&1, by_name)) end)
+      finish(txn, tables)
+      result
+    end)
   end
 
   # --- beginning ---
@@ -196,9 +193,8 @@ defmodule Remnesia.Engine.Local.Refill do
 
     swaps = for %{name: name, cstruct: cstruct} <- shadows, do: {name, cstruct}
     definitions = Enum.flat_map(shadows, &Successor.definitions(&1.cstruct, &1.number))
-    position = Successor.swap(txn, swaps, definitions)
+    Successor.swap(txn, swaps, definitions)
     Enum.each(tables, &finish_one(&1, txn))
-    position
   end
 
   defp finish_one(%{how: :keep}, _txn), do: :ok
@@ -224,7 +220,7 @@ defmodule Remnesia.Engine.Local.Refill do
 
   defp abandon(%{how: :shadow, name: name, number: number} = table, txn) do
     Native.shadow_drop(name)
-    if number, do: drop(number)
+    Disc.give_up(List.wrap(number))
 
     if table.new?,
       do: Native.table_delete(txn, name),
@@ -234,11 +230,4 @@ defmodule Remnesia.Engine.Local.Refill do
   end
 
   defp abandon(_table, _txn), do: :ok
-
-  # If it cannot be dropped now, the next start does.
-  defp drop(number) do
-    Disc.change!([{:drop, number}])
-  catch
-    :exit, _reason -> :ok
-  end
 end

@@ -21,7 +21,8 @@ defmodule Remnesia.Engine.Local.Schema do
     Fragments,
     Signal,
     Storage,
-    Transaction
+    Transaction,
+    Wait
   }
 
   alias Remnesia.Events
@@ -75,30 +76,39 @@ defmodule Remnesia.Engine.Local.Schema do
   end
 
   defp create(cstruct) do
-    make!(cstruct, Disc.define(cstruct))
+    define!(cstruct)
     # Told twice, as Mnesia does.
     tell(:write, cstruct, [])
     tell(:write, cstruct, [cstruct])
   end
 
-  @doc "Makes a table, whose number on disc is this; nobody is told."
-  @spec make!(Cstruct.t(), non_neg_integer | nil) :: :ok | no_return
-  def make!(%{name: name} = cstruct, number) do
-    case Native.table_create(
-           name,
-           Cstruct.shape(cstruct),
-           cstruct,
-           number,
-           Disc.rows(cstruct)
-         ) do
-      :ok ->
-        Definitions.remember(cstruct)
-        :ok = Native.table_access(name, cstruct.access_mode)
+  @doc "Makes a table, in memory and on disc in one step; nobody is told."
+  @spec define!(Cstruct.t()) :: :ok | no_return
+  def define!(cstruct) do
+    case Disc.number(cstruct) do
+      nil ->
+        make!(cstruct, nil)
 
-      {:"$error", reason} ->
-        Signal.abort(reason)
+      number ->
+        arguments = arguments(cstruct, number) ++ [[Disc.definition(number, cstruct)]]
+        made!(cstruct, Wait.with_room(fn -> apply(Native, :table_define, arguments) end))
     end
   end
+
+  @doc "Makes a table in memory, whose number on disc is this; nobody is told."
+  @spec make!(Cstruct.t(), non_neg_integer | nil) :: :ok | no_return
+  def make!(cstruct, number),
+    do: made!(cstruct, apply(Native, :table_create, arguments(cstruct, number)))
+
+  defp arguments(cstruct, number),
+    do: [cstruct.name, Cstruct.shape(cstruct), cstruct, number, Disc.rows(cstruct)]
+
+  defp made!(cstruct, :ok) do
+    Definitions.remember(cstruct)
+    :ok = Native.table_access(cstruct.name, cstruct.access_mode)
+  end
+
+  defp made!(_cstruct, {:"$error", reason}), do: Signal.abort(reason)
 
   @spec delete_table(term) :: Engine.change()
   def delete_table(:schema), do: change(fn _txn -> Signal.abort({:bad_type, :schema}) end)
@@ -129,7 +139,6 @@ defmodule Remnesia.Engine.Local.Schema do
   def delete!(txn, table) do
     {:ok, cstruct} = Definitions.fetch(table)
     :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
-    with {:"$error", reason} <- Disc.sync(), do: Signal.abort(reason)
     Definitions.forget(table)
     tell(:delete, cstruct, :undefined)
     Events.forget(table)
@@ -454,7 +463,15 @@ defmodule Remnesia.Engine.Local.Schema do
   defp run_change(fun) do
     with {:atomic, {id, value}} <- Transaction.run(fn -> locked(fun) end, :infinity) do
       Events.complete(id)
-      {:atomic, value}
+      durable({:atomic, value})
+    end
+  end
+
+  # The change has happened and stays: if it cannot be brought to disc now, it is as with a commit, in memory and queued.
+  defp durable(result) do
+    case Disc.sync() do
+      :ok -> result
+      {:"$error", reason} -> {:aborted, reason}
     end
   end
 

@@ -18,44 +18,43 @@ defmodule Remnesia.Engine.Local.Storage do
   def table(txn, cstruct, type) do
     changed = cstruct |> Cstruct.next_version() |> Cstruct.put_storage(node(), type)
 
-    # What was there is void: rows come anew, or go.
-    Definitions.put({:dumped, cstruct.name}, false)
+    # What was dumped is void: rows come anew, or go.
+    dumped(cstruct.name, false, fn ->
+      # Rows that are in memory stay there, else it is another table.
+      if :only in [Disc.rows(cstruct), Disc.rows(changed)],
+        do: Rebuild.run(txn, changed, :ignore),
+        else: keep(txn, changed, Disc.rows?(changed))
+    end)
 
-    # Rows that are in memory stay there, else it is another table.
-    if :only in [Disc.rows(cstruct), Disc.rows(changed)],
-      do: Rebuild.run(txn, changed, :ignore),
-      else: keep(txn, changed)
-
-    stored(changed, cstruct)
+    Definitions.remember(changed)
+    told(changed, cstruct)
   end
 
-  # The rows are on disc as long as the definition says so, also if it cannot be changed.
-  defp keep(txn, changed) do
-    {number, _rows} = Native.table_disc(changed.name)
-
-    if Disc.rows?(changed) do
-      log(txn, changed.name, true)
-      Disc.change!([Disc.definition(number, changed)])
-    else
-      Disc.change!([{:clear, number}, Disc.definition(number, changed)])
-      log(txn, changed.name, false)
-    end
-  end
-
-  defp log(txn, table, rows?) do
-    arguments = [txn, table, rows?]
-    :ok = Signal.settle(apply(Native, :table_log, arguments), :table_log, arguments)
+  # The rows are on disc as long as the definition says so: both change in one step.
+  defp keep(txn, %{name: table} = changed, log?) do
+    {number, _rows} = Native.table_disc(table)
+    clear = if log?, do: [], else: [{:clear, number}]
+    changes = clear ++ [Disc.definition(number, changed)]
+    arguments = [txn, table, log?, Disc.rows?(changed), changes, changed]
+    :ok = Signal.settle(apply(Native, :table_keep, arguments), :table_keep, arguments)
   end
 
   @doc "Brings the records of a table in memory to disc, where the next start finds them."
   @spec dump(reference, Cstruct.t()) :: :ok | no_return
-  def dump(txn, cstruct) do
-    table = cstruct.name
-    log(txn, table, true)
-    log(txn, table, false)
-    Definitions.put({:dumped, table}, true)
-    {number, _rows} = Native.table_disc(table)
-    Disc.change!([Disc.definition(number, cstruct)])
+  def dump(txn, cstruct), do: dumped(cstruct.name, true, fn -> keep(txn, cstruct, true) end)
+
+  # A definition says on disc whether the records were dumped, so that is known before it is written.
+  defp dumped(table, now, fun) do
+    was = Definitions.get({:dumped, table}, false)
+    Definitions.put({:dumped, table}, now)
+
+    try do
+      fun.()
+    catch
+      kind, reason ->
+        Definitions.put({:dumped, table}, was)
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    end
   end
 
   # --- the schema ---
@@ -101,6 +100,10 @@ defmodule Remnesia.Engine.Local.Storage do
 
   defp stored(changed, before) do
     Definitions.store(changed)
+    told(changed, before)
+  end
+
+  defp told(changed, before) do
     Events.refresh(changed.name)
     Schema.tell(:write, changed, [before])
     :ok

@@ -35,20 +35,13 @@ defmodule Remnesia.Engine.Local.Successor do
 
   @doc """
   Puts successors in the place of their tables, and their definitions on disc, in one step, which nobody who kills the process comes between. After it
-  everything is done; the position is to be waited for by `durable!/1`.
+  everything is done; the end of the schema change waits for the disc.
   """
-  @spec swap(reference, [{atom, Cstruct.t()}], [tuple]) :: non_neg_integer | :ok | no_return
+  @spec swap(reference, [{atom, Cstruct.t()}], [tuple]) :: :ok | no_return
   def swap(txn, swaps, changes) do
     Apart.to_the_end()
     arguments = [txn, swaps, changes]
-    Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
-  end
-
-  @doc "Waits until a change is on disc."
-  @spec durable!(non_neg_integer | :ok) :: :ok | no_return
-  def durable!(:ok), do: :ok
-
-  def durable!(position) do
-    with {:"$error", reason} <- Wait.durable(position), do: Signal.abort(reason)
+    _position = Signal.settle(apply(Native, :shadow_swap, arguments), :shadow_swap, arguments)
+    :ok
   end
 end

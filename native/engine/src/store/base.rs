@@ -3,10 +3,13 @@
 //!
 //! Keys and values are bytes without meaning here. Tables are numbers that are never used again.
 
+use super::fan::fan;
 use super::StoreError;
 use parking_lot::RwLock;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One key of one table: its new value, or none to delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,11 @@ pub struct Batch<'a> {
     pub position: Option<u64>,
 }
 
+/// A key and its value, where the store has them.
+pub type Row<'r> = (Cow<'r, [u8]>, &'r [u8]);
+/// Rows that are handed out together: enough to be worth a thread, and what is made of them stays in the cache.
+pub const STRETCH: usize = 2_048;
+
 /// A durable, ordered store. All methods may be called from several threads at once; one thread calls `apply`.
 pub trait Base: Send + Sync {
     /// The log position the state stands at; 0 for a new store.
@@ -47,12 +55,19 @@ pub trait Base: Send + Sync {
     fn scan(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
     /// As `scan`, against the order of keys, from `from` down.
     fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
+    /// Gives all keys of a table to `f`, up to [`STRETCH`] at a time, from up to `threads` threads, in no order of the stretches but in order
+    /// within each, until one is answered by false.
+    fn scan_many(&self, table: u32, threads: usize, f: &(dyn Fn(&[Row<'_>]) -> bool + Sync)) -> Result<(), StoreError>;
     /// Number of keys of a table, as of the last transaction; at once.
     fn size(&self, table: u32) -> u64;
     /// Bytes of disc that a table takes, as far as that is known.
     fn bytes(&self, table: u32) -> Result<u64, StoreError> {
         let _ = table;
         Ok(0)
+    }
+    /// Writes everything anew without free room, and answers the bytes before and after. Errors leave what was there.
+    fn compact(&self) -> Result<(u64, u64), StoreError> {
+        Ok((0, 0))
     }
     /// Gives the value of a key to `f`; false if there is none.
     fn get(&self, table: u32, key: &[u8], f: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
@@ -179,6 +194,20 @@ impl Base for MemBase {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn scan_many(&self, table: u32, threads: usize, f: &(dyn Fn(&[Row<'_>]) -> bool + Sync)) -> Result<(), StoreError> {
+        let state = self.state.read();
+        let rows = state.rows.range((table, Vec::new())..).take_while(|((of, _), _)| *of == table);
+        let rows: Vec<Row<'_>> = rows.map(|((_, key), value)| (Cow::from(key), &value[..])).collect();
+        let stop = AtomicBool::new(false);
+        let work = |stretch: &[Row<'_>]| {
+            if !stop.load(Ordering::Relaxed) && !f(stretch) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        fan(threads, &work, |deal| rows.chunks(STRETCH).for_each(deal));
         Ok(())
     }
 

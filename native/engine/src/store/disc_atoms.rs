@@ -173,6 +173,11 @@ impl Dictionary {
         Ok(Some(word))
     }
 
+    /// Makes an atom in the VM if the limit allows it and it was not made before.
+    pub fn admit(&self, text: &[u8]) -> Result<(), StoreError> {
+        self.word(self.id_of_text(text)?).map(drop)
+    }
+
     /// The number of a text, a new one if it has none. Makes no atom.
     pub fn id_of_text(&self, text: &[u8]) -> Result<u32, StoreError> {
         let mut index = self.index.lock();

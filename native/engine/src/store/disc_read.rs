@@ -58,7 +58,8 @@ pub fn rows_from_disc(bytes: &[u8], dictionary: &Dictionary, f: &mut dyn FnMut(R
             let (count, mut rest) = length(rest, 1)?;
             for _ in 0..count {
                 let (len, after) = length(rest, bytes.len() - rest.len())?;
-                let (row, next) = after.split_at_checked(len).ok_or(bad(bytes.len() - after.len(), "a row is cut off"))?;
+                let (row, next) =
+                    after.split_at_checked(len).ok_or_else(|| bad(bytes.len() - after.len(), "a row is cut off"))?;
                 f(from_disc(row, dictionary)?);
                 rest = next;
             }
@@ -72,7 +73,7 @@ pub fn rows_from_disc(bytes: &[u8], dictionary: &Dictionary, f: &mut dyn FnMut(R
 }
 
 fn length(bytes: &[u8], at: usize) -> Result<(usize, &[u8]), StoreError> {
-    let (len, rest) = bytes.split_first_chunk::<4>().ok_or(bad(at, "a length is cut off"))?;
+    let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| bad(at, "a length is cut off"))?;
     Ok((u32::from_le_bytes(*len) as usize, rest))
 }
 
@@ -94,7 +95,7 @@ fn is_home(creation: u32, node: &[u8]) -> bool {
 impl Reader {
     #[inline]
     fn record(&mut self, bytes: &[u8], dictionary: &Dictionary) -> Result<Record, StoreError> {
-        let (fields, rest) = bytes.split_first_chunk::<2>().ok_or(bad(0, "no record"))?;
+        let (fields, rest) = bytes.split_first_chunk::<2>().ok_or_else(|| bad(0, "no record"))?;
         let fields = usize::from(u16::from_le_bytes(*fields));
         if fields == 0 || fields > rest.len() || rest.len() > u32::MAX as usize / 2 {
             return Err(bad(0, "a wrong number of fields"));
@@ -141,11 +142,11 @@ impl Reader {
             if self.around.is_empty() {
                 self.starts.push(at as u32);
             }
-            let one = self.body.get_mut(at..end).filter(|one| !one.is_empty()).ok_or(bad(at, "a term is missing"))?;
+            let one = self.body.get_mut(at..end).filter(|one| !one.is_empty()).ok_or_else(|| bad(at, "a term is missing"))?;
             let step = match one[0] {
                 0..=0x7f | NIL => 1,
                 LIST | IMPROPER | TUPLE | MAP | LIST_L | IMPROPER_L | TUPLE_L | MAP_L => {
-                    let (head, len, wants) = container(one).ok_or(bad(at, "a container with a wrong head"))?;
+                    let (head, len, wants) = container(one).ok_or_else(|| bad(at, "a container with a wrong head"))?;
                     if matches!(one[0], MAP | MAP_L) {
                         self.maps.push(at);
                     }
@@ -154,7 +155,7 @@ impl Reader {
                     at += head;
                     continue;
                 }
-                _ => leaf(one, dictionary, &mut self.found)?.ok_or(bad(at, "no term"))?,
+                _ => leaf(one, dictionary, &mut self.found)?.ok_or_else(|| bad(at, "no term"))?,
             };
             at += step;
         }
@@ -181,7 +182,7 @@ impl Reader {
             for identity in blobs(fields) {
                 let Term::Blob { len, hash } = read(identity).0 else { continue };
                 let taken = usize::try_from(len).ok().and_then(|len| contents.split_at_checked(len));
-                let (content, rest) = taken.ok_or(bad(fields.len(), "a large binary is cut off"))?;
+                let (content, rest) = taken.ok_or_else(|| bad(fields.len(), "a large binary is cut off"))?;
                 if blake3::hash(content).as_bytes() != hash {
                     return Err(bad(fields.len(), "a large binary is not what its record says"));
                 }
@@ -364,9 +365,16 @@ fn canonical_big(negative: bool, magnitude: &[u8]) -> bool {
 
 /// Writes a sound leaf as it is in this VM.
 fn revive(one: &[u8], dictionary: &Dictionary, revival: &mut dyn Revival, writer: &mut Writer) -> Result<(), StoreError> {
-    let word = |id: u64| dictionary.word(id as u32)?.ok_or(bad(0, "an atom that is not in the dictionary"));
+    let word = |id: u64| dictionary.word(id as u32)?.ok_or_else(|| bad(0, "an atom that is not in the dictionary"));
     if one[0] == FUN {
-        return if revival.closure(&one[5..], writer) { Ok(()) } else { Err(StoreError::NotPortable) };
+        // They are made with the closure, so they are counted before.
+        let mut counted = Ok(());
+        let sound = revival.atoms(&one[5..], &mut |text| {
+            counted = dictionary.admit(text);
+            counted.is_ok()
+        });
+        counted?;
+        return if sound && revival.closure(&one[5..], writer) { Ok(()) } else { Err(StoreError::NotPortable) };
     }
     match read(one).0 {
         Term::Atom(id) => writer.atom(word(id)?),

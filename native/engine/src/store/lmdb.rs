@@ -20,7 +20,7 @@ mod rows;
 mod whole;
 mod write;
 
-use super::base::{Base, Batch};
+use super::base::{Base, Batch, Row};
 use super::StoreError;
 use env::{number, Env, Opened, Reading};
 use format::{info_key, kind, unseal, Place, PLAIN};
@@ -257,6 +257,14 @@ impl Base for Lmdb {
 
     fn scan_back(&self, table: u32, from: Bound<&[u8]>, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         self.rows(table, |rows| rows.backward(from, f))
+    }
+
+    fn scan_many(&self, table: u32, threads: usize, f: &(dyn Fn(&[Row<'_>]) -> bool + Sync)) -> Result<(), StoreError> {
+        self.rows(table, |rows| rows.many(threads, f))
+    }
+
+    fn compact(&self) -> Result<(u64, u64), StoreError> {
+        Lmdb::compact(self)
     }
 
     fn size(&self, table: u32) -> u64 {

@@ -1,17 +1,13 @@
-//! Reads a whole table with several threads: one walks the base store and hands out stretches of it as bytes, the others make
-//! records of them. Stretches are bounded, and few wait at a time, so memory is.
+//! Reads a whole table with several threads, which make records of what one of them finds in the base store.
 
+use super::base::{Row, STRETCH};
 use super::disc_read::rows_from_disc;
+use super::fan::fan;
+use super::newest::Newest;
 use super::{Store, StoreError};
 use crate::term::Record;
-use crossbeam::channel::{bounded, SendError};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Bytes of a stretch, about.
-const STRETCH: usize = 128 << 10;
-/// Rows that are not worth a thread.
-const FEW: usize = 4_000;
 
 /// Rows of some keys, those of a key beside each other.
 #[derive(Default)]
@@ -21,25 +17,9 @@ pub struct Loaded {
     pub keys: Vec<u32>,
 }
 
-/// Rows as the base store has them.
-struct Stretch {
-    bytes: Vec<u8>,
-    /// Where the rows of each key end.
-    ends: Vec<usize>,
-}
-
-impl Stretch {
-    fn new() -> Stretch {
-        Stretch { bytes: Vec::with_capacity(STRETCH + STRETCH / 4), ends: Vec::with_capacity(FEW) }
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= STRETCH || self.ends.len() >= FEW
-    }
-
-    fn push(&mut self, value: &[u8]) {
-        self.bytes.extend_from_slice(value);
-        self.ends.push(self.bytes.len());
+impl Loaded {
+    fn of(keys: usize) -> Loaded {
+        Loaded { records: Vec::with_capacity(keys), keys: Vec::with_capacity(keys) }
     }
 }
 
@@ -50,55 +30,48 @@ impl Store {
     pub fn load_many(&self, table: u32, threads: usize, keep: &(dyn Fn(Loaded) + Sync)) -> Result<(), StoreError> {
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
-        let make = &|stretch: &Stretch| {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            match self.records(stretch) {
+        let made = |loaded: Result<Loaded, StoreError>| {
+            match loaded {
                 Ok(loaded) => keep(loaded),
                 Err(error) => {
                     stop.store(true, Ordering::Relaxed);
                     failed.lock().get_or_insert(error);
                 }
             }
+            !stop.load(Ordering::Relaxed)
         };
-        std::thread::scope(|scope| {
-            let (send, receive) = bounded::<Stretch>(threads);
-            let mut receive = Some(receive);
-            let mut stretch = Stretch::new();
-            self.load_raw(table, &mut |_, value| {
-                stretch.push(value);
-                if stretch.is_full() {
-                    // A small table gets no threads.
-                    if let Some(receive) = receive.take() {
-                        for _ in 0..threads {
-                            let receive = receive.clone();
-                            let thread = std::thread::Builder::new().name("remnesia_load".into());
-                            // One that cannot be had is done without.
-                            let _ = thread.spawn_scoped(scope, move || receive.iter().for_each(|stretch| make(&stretch)));
-                        }
-                    }
-                    if let Err(SendError(stretch)) = send.send(std::mem::replace(&mut stretch, Stretch::new())) {
-                        make(&stretch);
-                    }
-                }
-                !stop.load(Ordering::Relaxed)
-            })?;
-            make(&stretch);
-            Ok(())
-        })?;
+        let replayed = self.replayed();
+        let mut cleared = false;
+        if let Some(newest) = &replayed {
+            let work = |values: Vec<&[u8]>| _ = made(self.made(values.len(), values.into_iter()));
+            fan(threads, &work, |deal| newest.values(table, STRETCH).for_each(deal));
+            cleared = newest.is_cleared(table);
+        }
+        if !cleared && !stop.load(Ordering::Relaxed) {
+            let base = &self.inner.base;
+            base.scan_many(table, threads, &|rows| made(self.made(rows.len(), below(replayed.as_deref(), table, rows))))?;
+        }
         failed.into_inner().map_or(Ok(()), Err)
     }
 
-    fn records(&self, stretch: &Stretch) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded { records: Vec::with_capacity(stretch.ends.len()), keys: Vec::with_capacity(stretch.ends.len()) };
-        let mut from = 0;
-        for &end in &stretch.ends {
+    fn made<'r>(&self, keys: usize, values: impl Iterator<Item = &'r [u8]>) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::of(keys);
+        for value in values {
             let before = loaded.records.len();
-            rows_from_disc(&stretch.bytes[from..end], self.dictionary(), &mut |record| loaded.records.push(record))?;
+            rows_from_disc(value, self.dictionary(), &mut |record| loaded.records.push(record))?;
             loaded.keys.push((loaded.records.len() - before) as u32);
-            from = end;
         }
         Ok(loaded)
     }
+}
+
+/// The values of rows, in order of their keys, that the log says nothing of.
+fn below<'r>(newest: Option<&'r Newest>, table: u32, rows: &'r [Row<'r>]) -> impl Iterator<Item = &'r [u8]> {
+    let first = rows.first().map_or(&[][..], |(key, _)| key);
+    let mut over = newest.into_iter().flat_map(move |newest| newest.from_key(table, first)).peekable();
+    let below = rows.iter().filter(move |(key, _)| {
+        while over.next_if(|state| *state.key < **key).is_some() {}
+        over.peek().is_none_or(|state| *state.key != **key)
+    });
+    below.map(|(_, value)| *value)
 }

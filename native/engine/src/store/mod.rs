@@ -17,6 +17,7 @@ pub mod disc_key;
 pub mod disc_read;
 mod disc_walk;
 mod error;
+mod fan;
 pub mod faulty;
 pub mod file;
 mod flush;
@@ -138,13 +139,14 @@ impl Store {
         config: Config,
         observer: Arc<dyn Observer>,
     ) -> Result<(Store, Recovered), StoreError> {
-        Store::open_with(dir, || Ok(base), config, observer)
+        Store::open_with(dir, || Ok((base, None)), config, observer)
     }
 
-    /// The same with a base store that may not be opened twice: `base` is called when the directory is locked.
+    /// The same with a base store that may not be opened twice: `base` is called when the directory is locked. It answers as well where the log
+    /// ended ([`Store::tail`]) if the database was closed in order and nobody has opened it since.
     pub fn open_with(
         dir: Arc<dyn Dir>,
-        base: impl FnOnce() -> Result<Arc<dyn Base>, StoreError>,
+        base: impl FnOnce() -> Result<(Arc<dyn Base>, Option<Position>), StoreError>,
         config: Config,
         observer: Arc<dyn Observer>,
     ) -> Result<(Store, Recovered), StoreError> {
@@ -154,9 +156,9 @@ impl Store {
             ..config
         };
         let lock = dir.lock()?;
-        let base = base()?;
+        let (base, closed) = base()?;
         let database = recovery::identify(&*base, &dir.path(""))?;
-        let mut found = recovery::recover(&*dir, &*base, database)?;
+        let mut found = recovery::recover(&*dir, &*base, database, closed)?;
         found.newest.finish();
         let dictionary = Dictionary::new(config.atoms);
         let mut atoms = std::collections::HashSet::new();
@@ -229,6 +231,11 @@ impl Store {
         self.inner.log.synced()
     }
 
+    /// How its files are made.
+    pub fn modes(&self) -> Modes {
+        self.inner.log.modes()
+    }
+
     /// Where the log ends.
     pub fn tail(&self) -> Position {
         self.inner.log.tail()
@@ -269,17 +276,14 @@ impl Store {
     /// Call it before the table is written, and [`Store::loaded`] when all tables were read.
     pub fn load(&self, table: u32, f: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
         let mut result = Ok(());
-        self.load_raw(table, &mut |_, value| {
+        let f = &mut |_: &[u8], value: &[u8]| {
             result = disc_read::rows_from_disc(value, &self.inner.dictionary, f);
             result.is_ok()
-        })?;
-        result
-    }
-
-    /// The same as bytes: base key and rows, until `f` answers false.
-    pub fn load_raw(&self, table: u32, f: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let replayed = self.inner.replayed.read().clone();
-        let Some(newest) = replayed else { return self.inner.base.scan(table, Bound::Unbounded, f) };
+        };
+        let Some(newest) = self.replayed() else {
+            self.inner.base.scan(table, Bound::Unbounded, f)?;
+            return result;
+        };
         let mut over = newest.of_table(table).peekable();
         let mut more = true;
         if !newest.is_cleared(table) {
@@ -294,10 +298,15 @@ impl Store {
                 more
             })?;
         }
-        for state in over.take_while(|_| true) {
+        for state in over {
             more = more && state.value.is_none_or(|value| f(state.key, value));
         }
-        Ok(())
+        result
+    }
+
+    /// What the log said at start beyond the base store, as long as it is wanted.
+    fn replayed(&self) -> Option<Arc<Newest>> {
+        self.inner.replayed.read().clone()
     }
 
     /// Keys that a table has in the base store.
@@ -324,6 +333,13 @@ impl Store {
         self.sync_all()?;
         while self.flush_step()? {}
         Ok(())
+    }
+
+    /// Moves all that is synced to the base store, and writes that anew without free room. Answers its bytes before and after. Commits go on,
+    /// until the log is at its bound. Blocks.
+    pub fn compact(&self) -> Result<(u64, u64), StoreError> {
+        self.flush_all()?;
+        self.inner.base.compact()
     }
 
     /// One step of each thread, for tests without threads.

@@ -157,9 +157,25 @@ impl Newest {
 
     /// The states of one table, by key. After [`Newest::finish`].
     pub fn of_table(&self, table: u32) -> impl Iterator<Item = State<'_>> {
+        self.entries(table).iter().map(|entry| self.state(entry))
+    }
+
+    /// The values of one table, up to `size` at a time.
+    pub fn values(&self, table: u32, size: usize) -> impl Iterator<Item = Vec<&[u8]>> {
+        let parts = self.entries(table).chunks(size);
+        parts.map(|part| part.iter().filter_map(|entry| self.state(entry).value).collect())
+    }
+
+    /// The states of one table from a key on.
+    pub fn from_key(&self, table: u32, key: &[u8]) -> impl Iterator<Item = State<'_>> {
+        let entries = self.entries(table);
+        entries[entries.partition_point(|e| self.key(e) < key)..].iter().map(|entry| self.state(entry))
+    }
+
+    fn entries(&self, table: u32) -> &[Entry] {
         let from = self.entries.partition_point(|e| e.table < table);
         let to = self.entries.partition_point(|e| e.table <= table);
-        self.entries[from..to].iter().map(|entry| self.state(entry))
+        &self.entries[from..to]
     }
 
     fn transaction(&mut self, bytes: &[u8], arena: u32, range: Range<usize>) -> Result<(), usize> {

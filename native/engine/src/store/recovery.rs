@@ -4,10 +4,12 @@
 //! Every header and frame carries a *mark*: a position up to which the log was known to be synced. What is bad below the highest
 //! mark that can be found anywhere, even behind the damage, is damage. What is bad above it was being written when the machine
 //! stopped: it and all that follows goes, its place is filled with zeros and synced before anything is appended.
+//!
+//! A log that was closed and ends where it ended then is not looked through for marks.
 
-use super::file::Dir;
+use super::file::{Dir, File};
 use super::flush::{begins, meta};
-use super::log::frame::{self, Looked, SegmentHead, DATA, SEGMENT_HEAD};
+use super::log::frame::{self, Looked, SegmentHead, DATA, HEAD, SEGMENT_HEAD};
 use super::log::segment::{name, number, random, Closed, NEW};
 use super::newest::Newest;
 use super::{Base, StoreError};
@@ -45,6 +47,9 @@ struct Cut {
     at: u64,
 }
 
+/// Bytes of a file that are looked at together.
+const PIECE: usize = 256 << 10;
+
 /// Reads format and identity of the base store; gives a new one its own.
 pub fn identify(base: &dyn Base, path: &std::path::Path) -> Result<u64, StoreError> {
     let number = |bytes: Option<Vec<u8>>| bytes.and_then(|b| b.first_chunk::<4>().copied()).map(u32::from_le_bytes);
@@ -66,8 +71,9 @@ pub fn identify(base: &dyn Base, path: &std::path::Path) -> Result<u64, StoreErr
     }
 }
 
-/// Reads the log from the position at which the base store stands. Nothing is changed but what was torn.
-pub fn recover(dir: &dyn Dir, base: &dyn Base, database: u64) -> Result<Found, StoreError> {
+/// Reads the log from the position at which the base store stands. Nothing is changed but what was torn. `closed`: where it ended if it was closed
+/// in order and nobody has opened it since.
+pub fn recover(dir: &dyn Dir, base: &dyn Base, database: u64, closed: Option<u64>) -> Result<Found, StoreError> {
     let from = base.position()?;
     let (heads, spares) = heads(dir, database)?;
     let numbers = heads.iter().chain(&spares).map(|h| h.head.number);
@@ -90,8 +96,17 @@ pub fn recover(dir: &dyn Dir, base: &dyn Base, database: u64) -> Result<Found, S
         let path = dir.path(&name(first.head.number));
         return Err(StoreError::corrupt(&path, 0, "the log before this segment is missing"));
     }
-    let cut = replay(dir, &live, &mut found)?;
-    let mark = highest_mark(dir, live.iter().chain(&spares))?.max(from);
+    let mut mark = from;
+    let cut = replay(dir, &live, &mut found, &mut mark)?;
+    if closed == Some(found.tail) {
+        return Ok(found);
+    }
+    // Where replay ended, and what it did not get to.
+    let unread = live.iter().filter_map(|h| match &cut {
+        Some(cut) if h.head.number >= cut.number => Some((h, if h.head.number == cut.number { cut.at } else { SEGMENT_HEAD })),
+        _ => None,
+    });
+    mark = mark.max(highest_mark(dir, unread.chain(spares.iter().map(|h| (h, SEGMENT_HEAD))))?);
     if mark > found.tail {
         let number = cut.as_ref().map_or(0, |c| c.number);
         let what = format!("a bad record at position {}, and the log is known to be safe up to {mark}", found.tail);
@@ -144,30 +159,59 @@ fn heads(dir: &dyn Dir, database: u64) -> Result<(Vec<Head>, Vec<Head>), StoreEr
     Ok((heads, spares))
 }
 
-fn whole(dir: &dyn Dir, head: &Head) -> Result<Vec<u8>, StoreError> {
-    let file = dir.open(&name(head.head.number))?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-    let read = file.read_at(0, &mut bytes)?;
-    bytes.truncate(read);
-    Ok(bytes)
+/// A file that is read as far as it is looked at.
+struct Piecewise {
+    file: Box<dyn File>,
+    bytes: Vec<u8>,
+    len: usize,
 }
 
-/// Reads segments until something is bad, and says where: the end of the log, as a rule.
-fn replay(dir: &dyn Dir, live: &[Head], found: &mut Found) -> Result<Option<Cut>, StoreError> {
+impl Piecewise {
+    fn open(dir: &dyn Dir, head: &Head) -> Result<Piecewise, StoreError> {
+        let file = dir.open(&name(head.head.number))?;
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        Ok(Piecewise { file, bytes: Vec::new(), len })
+    }
+
+    /// The frame at byte `at`, if it is sound: its size and mark.
+    fn frame(&mut self, salt: u64, at: usize) -> Result<Option<(usize, u64)>, StoreError> {
+        loop {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let wanted = at.saturating_add(frame::wanted(rest, salt, at as u64));
+            if wanted <= self.bytes.len() || self.bytes.len() >= self.len {
+                return Ok(frame::read(rest, salt, at as u64).map(|frame| (frame.size, frame.synced)));
+            }
+            let from = self.bytes.len();
+            self.bytes.resize(wanted.max(2 * from).max(PIECE).min(self.len), 0);
+            let read = self.file.read_at(from as u64, &mut self.bytes[from..])?;
+            if from + read < self.bytes.len() {
+                self.bytes.truncate(from + read);
+                self.len = from + read;
+            }
+        }
+    }
+}
+
+/// Reads segments until something is bad, and says where: the end of the log, as a rule. `mark` becomes the highest that was met.
+fn replay(dir: &dyn Dir, live: &[Head], found: &mut Found, mark: &mut u64) -> Result<Option<Cut>, StoreError> {
     let Some(first) = live.first() else { return Ok(None) };
     found.tail = first.first;
     for segment in live {
         let Head { head, first, end } = segment;
-        let bytes = whole(dir, segment)?;
+        let mut file = Piecewise::open(dir, segment)?;
         let mut at = DATA as usize;
+        if let Some((_, begun)) = file.frame(head.salt, SEGMENT_HEAD as usize)? {
+            *mark = begun.max(*mark);
+        }
         // What the segment before lacks up to here was found there.
         while found.tail < *end {
-            let Some(frame) = frame::read(bytes.get(at..).unwrap_or_default(), head.salt, at as u64) else { break };
-            at += frame.size;
-            found.tail += frame.size as u64;
+            let Some((size, synced)) = file.frame(head.salt, at)? else { break };
+            *mark = synced.max(*mark);
+            at += size;
+            found.tail += size as u64;
         }
         let path = dir.path(&name(head.number));
-        let taken = found.newest.segment(bytes, at, head.salt, *first);
+        let taken = found.newest.segment(file.bytes, at, head.salt, *first);
         taken.map_err(|at| StoreError::corrupt(&path, at as u64, "a sound frame with wrong contents"))?;
         found.closed.push(Closed { number: head.number, first: *first, end: found.tail });
         if found.tail != *end {
@@ -177,17 +221,32 @@ fn replay(dir: &dyn Dir, live: &[Head], found: &mut Found) -> Result<Option<Cut>
     Ok(None)
 }
 
-/// The highest mark in any of the segments.
-fn highest_mark<'a>(dir: &dyn Dir, segments: impl Iterator<Item = &'a Head>) -> Result<u64, StoreError> {
+/// The highest mark in any of the segments, each from a place on.
+fn highest_mark<'a>(dir: &dyn Dir, segments: impl Iterator<Item = (&'a Head, u64)>) -> Result<u64, StoreError> {
     let mut mark = 0;
-    for segment in segments {
-        let bytes = whole(dir, segment)?;
-        let frames = bytes.get(SEGMENT_HEAD as usize..).unwrap_or_default();
-        // Frames beyond the end were written again to the next segment.
-        let len = usize::try_from(segment.end.saturating_sub(segment.first)).unwrap_or(usize::MAX);
-        let len = len.saturating_add((DATA - SEGMENT_HEAD) as usize).min(frames.len());
-        let len = if segment.first == u64::MAX { frames.len() } else { len };
-        mark = mark.max(frame::highest_mark(&frames[..len], segment.head.salt, SEGMENT_HEAD).unwrap_or(0));
+    for (segment, from) in segments {
+        let file = dir.open(&name(segment.head.number))?;
+        // Frames beyond the end were written again to the next segment; of a spare nothing was.
+        let end = match segment.first {
+            u64::MAX => u64::MAX,
+            first => segment.end.saturating_sub(first).saturating_add(DATA),
+        };
+        mark = mark.max(highest_in(&*file, from..end, segment.head.salt)?.unwrap_or(0));
+    }
+    Ok(mark)
+}
+
+/// The highest mark in a stretch of a file; None if it has no sound head.
+fn highest_in(file: &dyn File, range: std::ops::Range<u64>, salt: u64) -> Result<Option<u64>, StoreError> {
+    let (mut at, end) = (range.start, range.end.min(file.len()?));
+    // A head may begin in one piece and end in the next.
+    let mut piece = vec![0; PIECE + HEAD - 8];
+    let mut mark = None;
+    while at < end {
+        let wanted = piece.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let read = file.read_at(at, &mut piece[..wanted])?;
+        mark = mark.max(frame::highest_mark(&piece[..read], salt, at));
+        at += PIECE as u64;
     }
     Ok(mark)
 }
@@ -201,20 +260,23 @@ fn cut_off(dir: &dyn Dir, live: &[Head], cut: &Cut) -> Result<u64, StoreError> {
         dir.sync_names()?;
     }
     let Some(segment) = live.iter().find(|h| h.head.number == cut.number) else { return Ok(0) };
-    let mut bytes = whole(dir, segment)?;
-    let rest = bytes.split_off(bytes.len().min(cut.at as usize));
-    if frame::highest_mark(&rest, segment.head.salt, cut.at).is_none() {
+    let file = dir.open(&name(cut.number))?;
+    if highest_in(&*file, cut.at..u64::MAX, segment.head.salt)?.is_none() {
         return Ok(0);
     }
-    let file = dir.open(&name(cut.number))?;
-    let zeros = vec![0; 64 * 1024];
-    let mut gone = 0;
-    for (n, page) in rest.chunks(zeros.len()).enumerate() {
-        let waste = page.iter().filter(|&&b| b != 0).count() as u64;
+    let (zeros, mut piece) = (vec![0; PIECE], vec![0; PIECE]);
+    let (mut at, mut gone) = (cut.at, 0);
+    loop {
+        let read = file.read_at(at, &mut piece)?;
+        if read == 0 {
+            break;
+        }
+        let waste = piece[..read].iter().filter(|&&b| b != 0).count() as u64;
         if waste > 0 {
-            file.write_at(cut.at + (n * zeros.len()) as u64, &zeros[..page.len()])?;
+            file.write_at(at, &zeros[..read])?;
             gone += waste;
         }
+        at += read as u64;
     }
     file.sync()?;
     Ok(gone)

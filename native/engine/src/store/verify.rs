@@ -27,7 +27,7 @@ pub fn log(dir: &Arc<dyn Dir>, base: &dyn Base, path: &Path) -> Result<LogReport
         return Err(StoreError::corrupt(path, 0, "the database has no identity"));
     }
     let database = identify(base, path)?;
-    let found = recover(&Untouched(dir.clone()), base, database)?;
+    let found = recover(&Untouched(dir.clone()), base, database, None)?;
     Ok(LogReport { from: found.from, tail: found.tail, segments: found.closed.len() as u64, torn: found.cut })
 }
 

@@ -1,17 +1,33 @@
 //! Filling a table that nobody else sees yet, many keys at a time.
 //!
-//! A hash table that is larger than the cache waits for memory with every row, so the places of some keys are asked for before the
-//! first of them is filled.
+//! A hash table that is larger than the cache waits for memory with every row. So rows are sorted by the part they belong to, which is latched once
+//! for all of them, and the bucket of a row is asked for some rows before its turn. Entries of indexes are sorted for the same reason.
 
 use super::index::Deltas;
 use super::key::Key;
 use super::rows::Rows;
-use super::Table;
+use super::{Store, Table};
 use crate::term::Record;
-use smallvec::SmallVec;
 
-/// Keys whose places are asked for together.
-const GROUP: usize = 16;
+/// Rows of one part of a hash table, and what is counted of them while they are in the cache.
+pub struct Filling {
+    /// With the hashes of their keys.
+    pub rows: Vec<(u64, Rows)>,
+    pub records: usize,
+    pub bytes: usize,
+}
+
+impl Filling {
+    fn of(capacity: usize) -> Filling {
+        Filling { rows: Vec::with_capacity(capacity), records: 0, bytes: 0 }
+    }
+
+    fn push(&mut self, hash: u64, rows: Rows) {
+        self.records += rows.as_slice().len();
+        self.bytes += rows.memory();
+        self.rows.push((hash, rows));
+    }
+}
 
 impl Table {
     /// Makes room for about so many keys, while there are none.
@@ -21,46 +37,38 @@ impl Table {
 
     /// Puts rows of keys that are not there yet: `keys` says how many records each has, one after the other.
     pub fn fill(&self, records: Vec<Record>, keys: &[u32]) {
-        let mut records = records.into_iter();
-        let mut keys = keys.iter();
-        loop {
-            let mut group: SmallVec<[(Key, Rows); GROUP]> = SmallVec::new();
-            for count in keys.by_ref().take(GROUP) {
-                let rows = match count {
-                    1 => records.next().map(Rows::one),
-                    _ => Rows::new(records.by_ref().take(*count as usize).collect()),
-                };
-                let Some(rows) = rows else { continue };
-                let key = self.key_of(rows.first());
-                self.prefetch(&key);
-                group.push((key, rows));
-            }
-            if group.is_empty() {
-                return;
-            }
-            self.fill_group(group);
-        }
-    }
-
-    fn fill_group(&self, group: SmallVec<[(Key, Rows); GROUP]>) {
         let _damage = super::Damage(self);
-        let mut held = None;
-        for (key, rows) in group {
-            let part = self.store.part(&key);
-            let mut latched = match held.take() {
-                Some((number, latched)) if number == part => latched,
-                other => {
-                    drop(other);
-                    self.store.latch(part)
+        let mut records = records.into_iter();
+        let rows = keys.iter().filter_map(|count| match count {
+            1 => records.next().map(Rows::one),
+            _ => Rows::new(records.by_ref().take(*count as usize).collect()),
+        });
+        let mut deltas = Deltas::new(&self.indexes);
+        let mut note = |rows: &Rows| {
+            if !deltas.is_empty() {
+                deltas.note(&self.key_of(rows.first()).bytes, &[], rows.as_slice());
+            }
+        };
+        match &self.store {
+            Store::Hash(_) => {
+                let mut parts: Vec<Filling> = Vec::new();
+                parts.resize_with(self.store.parts(), || Filling::of(2 * keys.len() / self.store.parts()));
+                for rows in rows {
+                    note(&rows);
+                    let hash = Key::exact_hash(rows.first());
+                    parts[Store::part_of(hash)].push(hash, rows);
                 }
-            };
-            let mut deltas = Deltas::new(&self.indexes);
-            latched.update(&key, |_| {
-                deltas.note(&key.bytes, &[], rows.as_slice());
-                Some(rows)
-            });
-            deltas.apply();
-            held = Some((part, latched));
+                let parts = parts.into_iter().enumerate().filter(|(_, filling)| !filling.rows.is_empty());
+                parts.for_each(|(part, filling)| self.store.latch(part).fill(filling));
+            }
+            Store::Ordered(_) | Store::Disc(_) => {
+                let mut latched = self.store.latch(0);
+                for rows in rows {
+                    note(&rows);
+                    latched.update(&self.key_of(rows.first()), |_| Some(rows));
+                }
+            }
         }
+        deltas.put_all();
     }
 }

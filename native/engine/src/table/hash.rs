@@ -89,11 +89,21 @@ pub struct Shard {
     used: u32,
     free: u32,
     keys: u32,
+    /// Keys that are expected while there are none.
+    expected: u32,
 }
 
 impl Default for Shard {
     fn default() -> Self {
-        Shard { buckets: Chunks(Vec::new()), chained: Chunks(Vec::new()), bucket_count: 0, used: 0, free: NONE, keys: 0 }
+        Shard {
+            buckets: Chunks(Vec::new()),
+            chained: Chunks(Vec::new()),
+            bucket_count: 0,
+            used: 0,
+            free: NONE,
+            keys: 0,
+            expected: 0,
+        }
     }
 }
 
@@ -298,13 +308,46 @@ impl Shard {
         self.at_mut(head, at).next = new;
     }
 
-    /// Makes room for about so many keys, while there are none.
+    /// About so many keys will be put in; room for them is made with the first.
     pub fn expect(&mut self, keys: usize) {
-        let buckets = (keys / FILL as usize).min(NONE as usize / 2) as u32;
+        self.expected = keys.min(NONE as usize / 2) as u32;
+    }
+
+    /// Makes the buckets that were asked for, while there are no keys.
+    pub fn make_room(&mut self) {
+        let buckets = std::mem::take(&mut self.expected) / FILL;
         if self.keys == 0 && self.bucket_count < buckets {
             self.buckets.reserve(buckets);
             self.bucket_count = buckets;
         }
+    }
+
+    /// Puts in rows of a key with this hash. Answers what was there.
+    pub fn put(&mut self, hash: u64, rows: Rows) -> Option<Rows> {
+        let hash = hash as u32;
+        if self.bucket_count > 0 {
+            let head = self.bucket(hash);
+            let mut at = None;
+            loop {
+                let bucket = self.at_mut(head, at);
+                let mut same = bucket.same(hash);
+                while same != 0 {
+                    let place = &mut bucket.rows[same.trailing_zeros() as usize];
+                    if place.as_ref().is_some_and(|there| Key::exact_of(rows.first()).is_of(there.first())) {
+                        return place.replace(rows);
+                    }
+                    same &= same - 1;
+                }
+                if bucket.next == NONE {
+                    break;
+                }
+                at = Some(bucket.next);
+            }
+        }
+        self.grow();
+        self.keys += 1;
+        self.place(self.bucket(hash), hash, rows);
+        None
     }
 
     /// Keeps about [`FILL`] keys per bucket: adds one bucket and moves to it what belongs there.

@@ -33,6 +33,15 @@ impl Key {
         Key::exact(record.key(), record.negative_zero())
     }
 
+    /// The hash of [`Key::exact_of`].
+    #[inline]
+    pub fn exact_hash(record: &Record) -> u64 {
+        match record.negative_zero() {
+            true => Key::exact_of(record).hash,
+            false => hash(record.key()),
+        }
+    }
+
     /// Key of an ordered_set.
     #[inline]
     pub fn ordered(flat: &[u8], beside: Beside) -> Key {

@@ -5,6 +5,7 @@
 pub(super) mod range;
 
 use super::disc::Disc;
+use super::fill::Filling;
 use super::hash::{Shard, FILL};
 use super::images::Place;
 use super::key::{Key, KeyBytes};
@@ -79,6 +80,8 @@ pub enum Reading<'a> {
 
 /// Rows fetched ahead of the visitor.
 const BATCH: usize = 16;
+/// How many rows before its turn the bucket of one is fetched when a table is filled.
+const AHEAD: usize = 8;
 
 impl Store {
     pub fn hash() -> Store {
@@ -98,9 +101,15 @@ impl Store {
     #[inline]
     pub fn part(&self, key: &Key) -> usize {
         match self {
-            Store::Hash(_) => (key.hash >> 58) as usize,
+            Store::Hash(_) => Store::part_of(key.hash),
             Store::Ordered(_) | Store::Disc(_) => 0,
         }
+    }
+
+    /// Number of the part of a hash table that holds keys with this hash.
+    #[inline]
+    pub fn part_of(hash: u64) -> usize {
+        (hash >> 58) as usize
     }
 
     pub fn parts(&self) -> usize {
@@ -462,6 +471,24 @@ impl Latched<'_> {
         // Written under the latch only, so plain loads and stores are enough.
         records.store(records.load(Ordering::Relaxed) + put.0 - out.0, Ordering::Relaxed);
         bytes.store(bytes.load(Ordering::Relaxed) + put.1 - out.1, Ordering::Relaxed);
+    }
+
+    /// Puts rows of keys that are not there yet into a part of a hash table.
+    pub fn fill(&mut self, filling: Filling) {
+        let Latched::Hash(part, shard) = self else { return };
+        shard.make_room();
+        let Filling { rows, mut records, mut bytes } = filling;
+        let hashes: Vec<u64> = rows.iter().map(|(hash, _)| *hash).collect();
+        hashes.iter().take(AHEAD).for_each(|hash| shard.prefetch(*hash));
+        for (i, (hash, rows)) in rows.into_iter().enumerate() {
+            hashes.get(i + AHEAD).into_iter().for_each(|hash| shard.prefetch(*hash));
+            if let Some(gone) = shard.put(hash, rows) {
+                records -= gone.as_slice().len();
+                bytes -= gone.memory();
+            }
+        }
+        part.records.store(part.records.load(Ordering::Relaxed) + records, Ordering::Relaxed);
+        part.bytes.store(part.bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     }
 
     /// Empties the part; the caller drops what was in it where that may take time.

@@ -65,6 +65,11 @@ pub trait Revival {
         let _ = (identity, numbers);
         false
     }
+    /// Gives the texts of all atoms in a closure's external form to `f` until it answers false; false as well if the form is none.
+    fn atoms(&self, external: &[u8], f: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let _ = (external, f);
+        true
+    }
     /// A closure from its external form, whose flat bytes are appended to `out`; false if it is none.
     fn closure(&mut self, external: &[u8], out: &mut Writer) -> bool {
         let _ = (external, out);

@@ -63,6 +63,57 @@ pub fn atom_text(b: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     Some((text, rest))
 }
 
+/// Gives the texts of all atoms of an external form to `f` until it answers false; false as well if the bytes are no such form.
+pub fn atoms(mut b: &[u8], f: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    // Terms that are still to come.
+    let mut left = 1u64;
+    while left > 0 {
+        let Some((more, rest)) = one(b, f) else { return false };
+        left = left - 1 + more;
+        b = rest;
+    }
+    b.is_empty()
+}
+
+/// How many terms the first one of the bytes holds, and what follows its own bytes.
+fn one<'b>(b: &'b [u8], f: &mut dyn FnMut(&[u8]) -> bool) -> Option<(u64, &'b [u8])> {
+    let long = || u32_at(b, 1).map(|n| n as usize);
+    let short = || Some(usize::from(u16::from_be_bytes([*b.get(1)?, *b.get(2)?])));
+    let skip = |n: usize| b.get(n..);
+    let mut atom = |from: usize, after: usize| {
+        let (text, rest) = atom_text(b.get(from..)?)?;
+        f(&text).then_some(())?;
+        Some((0, rest.get(after..)?))
+    };
+    match *b.first()? {
+        97 => Some((0, skip(2)?)),
+        98 => Some((0, skip(5)?)),
+        70 => Some((0, skip(9)?)),
+        99 => Some((0, skip(32)?)),
+        106 => Some((0, skip(1)?)),
+        100 | 115 | 118 | 119 => atom(0, 0),
+        104 => Some((u64::from(*b.get(1)?), skip(2)?)),
+        105 => Some((long()? as u64, skip(5)?)),
+        108 => Some((long()? as u64 + 1, skip(5)?)),
+        116 => Some((2 * long()? as u64, skip(5)?)),
+        107 => Some((0, skip(3 + short()?)?)),
+        109 => Some((0, skip(5 + long()?)?)),
+        77 | 111 => Some((0, skip(6 + long()?)?)),
+        110 => Some((0, skip(3 + usize::from(*b.get(1)?))?)),
+        // Pids, ports and references: the atom of their node, then numbers.
+        90 => atom(3, 4 * short()? + 4),
+        114 => atom(3, 4 * short()? + 1),
+        88 | 120 => atom(1, 12),
+        89 => atom(1, 8),
+        103 => atom(1, 9),
+        101 | 102 => atom(1, 5),
+        // A closure: its head, then module, old index, old identity, creator and free variables.
+        112 => Some((4 + u64::from(u32_at(b, 26)?), skip(30)?)),
+        113 => Some((3, skip(1)?)),
+        _ => None,
+    }
+}
+
 /// The atom that begins the bytes, as a term.
 pub fn atom(env: Env, b: &[u8]) -> Option<(RawTerm, &[u8])> {
     let rest = atom_text(b)?.1;

@@ -41,6 +41,10 @@ impl Revival for Revived {
         live.is_some()
     }
 
+    fn atoms(&self, external: &[u8], f: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        external::atoms(external, f)
+    }
+
     fn closure(&mut self, bytes: &[u8], out: &mut Writer) -> bool {
         let env = self.scratch.get();
         let Some((term, _)) = external::to_term(env, bytes).filter(|(_, used)| *used == bytes.len()) else { return false };

@@ -1,13 +1,17 @@
 //! The rows of one table: look-up and walks in both directions over plain keys and chunks.
 
+use super::super::base::{Row, STRETCH};
+use super::super::fan::fan;
 use super::super::StoreError;
 use super::chunk;
 use super::format::{unseal, Place, Prefix, NUMBER, PLAIN, SHARED};
 use lmdb::Cursor;
 use lmdb_sys::{MDB_LAST, MDB_NEXT, MDB_PREV, MDB_SET_RANGE};
+use parking_lot::Mutex;
 use std::marker::PhantomData;
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Gets a key and its value; false ends the walk.
 pub type Visit<'v> = &'v mut dyn FnMut(&[u8], &[u8]) -> bool;
@@ -61,12 +65,11 @@ impl<'a, 't, C: Cursor<'t>> Rows<'a, 't, C> {
     }
 
     pub fn value(&self, stored: Stored<'t>) -> Result<&'t [u8], StoreError> {
-        unseal(stored.0, stored.1)
-            .ok_or_else(|| StoreError::corrupt(self.path, 0, "a value has another checksum than it was written with"))
+        value(self.path, stored)
     }
 
     pub fn entries(&self, stored: Stored<'t>) -> Result<Vec<chunk::Entry<'t>>, StoreError> {
-        chunk::read(self.value(stored)?).ok_or_else(|| StoreError::corrupt(self.path, 0, "a chunk of long keys has no entries"))
+        entries(self.path, stored)
     }
 
     pub fn stored_key(&self, key: &[u8]) -> Vec<u8> {
@@ -164,6 +167,41 @@ impl<'a, 't, C: Cursor<'t>> Rows<'a, 't, C> {
         self.walk(start, MDB_PREV, &outside, visit)
     }
 
+    /// Gives all rows to `f`, stretches in no order: this thread finds where they are, others look at them.
+    pub fn many(&self, threads: usize, f: &(dyn Fn(&[Row<'_>]) -> bool + Sync)) -> Result<(), StoreError> {
+        let (path, prefix) = (self.path, self.prefix.len());
+        let (stop, failed) = (AtomicBool::new(false), Mutex::new(None));
+        let work = |stretch: Vec<Stored<'t>>| {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let go_on = read_all(path, prefix, &stretch).map(|rows| f(&rows)).unwrap_or_else(|error| {
+                failed.lock().get_or_insert(error);
+                false
+            });
+            if !go_on {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let walked = fan(threads, &work, |deal| {
+            let mut at = self.seek(&self.prefix)?;
+            let mut stretch = Vec::with_capacity(STRETCH);
+            while let Some(stored) = at {
+                if stretch.len() == STRETCH {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    deal(std::mem::replace(&mut stretch, Vec::with_capacity(STRETCH)));
+                }
+                stretch.push(stored);
+                at = self.mine(self.step(None, MDB_NEXT)?);
+            }
+            deal(stretch);
+            Ok(())
+        });
+        walked.and(failed.into_inner().map_or(Ok(()), Err))
+    }
+
     /// From where the cursor stands; keys `outside` the bound can only come first.
     fn walk(
         &self,
@@ -183,9 +221,7 @@ impl<'a, 't, C: Cursor<'t>> Rows<'a, 't, C> {
                     return Ok(());
                 }
             } else {
-                if key.len() != PLAIN + NUMBER {
-                    return Err(StoreError::corrupt(self.path, 0, "a key of an impossible length"));
-                }
+                possible(self.path, key)?;
                 let mut entries = self.entries(stored)?;
                 if step == MDB_PREV {
                     entries.reverse();
@@ -204,4 +240,34 @@ impl<'a, 't, C: Cursor<'t>> Rows<'a, 't, C> {
         }
         Ok(())
     }
+}
+
+fn value<'t>(path: &Path, stored: Stored<'t>) -> Result<&'t [u8], StoreError> {
+    unseal(stored.0, stored.1)
+        .ok_or_else(|| StoreError::corrupt(path, 0, "a value has another checksum than it was written with"))
+}
+
+fn entries<'t>(path: &Path, stored: Stored<'t>) -> Result<Vec<chunk::Entry<'t>>, StoreError> {
+    chunk::read(value(path, stored)?).ok_or_else(|| StoreError::corrupt(path, 0, "a chunk of long keys has no entries"))
+}
+
+/// A key that is not plain is that of a chunk.
+fn possible(path: &Path, key: &[u8]) -> Result<(), StoreError> {
+    let ok = key.len() == PLAIN + NUMBER;
+    ok.then_some(()).ok_or_else(|| StoreError::corrupt(path, 0, "a key of an impossible length"))
+}
+
+/// The rows of a stretch; `prefix` bytes of each key are the table's.
+fn read_all<'t>(path: &Path, prefix: usize, stretch: &[Stored<'t>]) -> Result<Vec<Row<'t>>, StoreError> {
+    let mut rows: Vec<Row<'t>> = Vec::with_capacity(stretch.len());
+    for &stored in stretch {
+        let key = &stored.0[prefix..];
+        if key.len() <= PLAIN {
+            rows.push((key.into(), value(path, stored)?));
+            continue;
+        }
+        possible(path, key)?;
+        rows.extend(entries(path, stored)?.into_iter().map(|(rest, value)| ([&key[..PLAIN], rest].concat().into(), value)));
+    }
+    Ok(rows)
 }

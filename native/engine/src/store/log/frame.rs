@@ -140,6 +140,11 @@ pub fn read(bytes: &[u8], salt: u64, at: u64) -> Option<Frame<'_>> {
     (whole && hash([name, rest]) == want).then_some(Frame { kind, synced, payload, size })
 }
 
+/// How many bytes it takes to say whether the frame at the beginning of `bytes` is sound.
+pub fn wanted(bytes: &[u8], salt: u64, at: u64) -> usize {
+    head(bytes, salt, at).map_or(HEAD, |(_, _, len, _)| size(len))
+}
+
 /// The highest mark in any sound head of `bytes`, whatever lies between them; None if there is no sound head.
 pub fn highest_mark(bytes: &[u8], salt: u64, at: u64) -> Option<u64> {
     let heads = (0..bytes.len() / 8).filter_map(|n| head(&bytes[8 * n..], salt, at + 8 * n as u64));

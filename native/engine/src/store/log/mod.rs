@@ -18,7 +18,7 @@ pub use append::Appended;
 pub use signal::Signal;
 
 use super::config::{Config, Metrics, Observer};
-use super::file::Dir;
+use super::file::{Dir, Modes};
 use super::StoreError;
 use crate::sync::Waker;
 use append::{Active, Append};
@@ -210,6 +210,11 @@ impl Log {
         if reservation.0 != appended.bytes {
             self.give_back(reservation.0 as i64 - appended.bytes as i64);
         }
+    }
+
+    /// How its files are made.
+    pub fn modes(&self) -> Modes {
+        self.config.modes
     }
 
     /// Where the log ends.

@@ -45,6 +45,14 @@ impl Deltas {
         }
     }
 
+    /// Applies what puts entries in only: in the order of the index, which is faster for many.
+    pub fn put_all(mut self) {
+        if let Some(noted) = &mut self.0 {
+            noted.deltas.iter_mut().for_each(|delta| delta.sort_unstable());
+        }
+        self.apply();
+    }
+
     #[inline]
     pub fn apply(self) {
         let Some(noted) = self.0 else { return };
