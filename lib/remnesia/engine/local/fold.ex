@@ -11,7 +11,8 @@ defmodule Remnesia.Engine.Local.Fold do
   alias Remnesia.Engine.Local.{Activity, Dirty, Signal}
   alias Remnesia.Native
 
-  @chunk 100
+  # Each chunk costs a continuation of its own.
+  @chunk 500
   @everything [{:_, [], [:"$_"]}]
 
   @type direction :: :left | :right
