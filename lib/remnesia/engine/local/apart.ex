@@ -11,12 +11,12 @@ defmodule Remnesia.Engine.Local.Apart do
   def run(fun) do
     me = self()
 
-    {pid, monitor} =
-      spawn_monitor(fn ->
-        Process.put(@asked_by, me)
-        Process.link(me)
-        exit({__MODULE__, to_the_end_of(fun)})
-      end)
+    work = fn ->
+      Process.put(@asked_by, me)
+      exit({__MODULE__, to_the_end_of(fun)})
+    end
+
+    {pid, monitor} = :erlang.spawn_opt(work, [:link, :monitor])
 
     receive do
       {:DOWN, ^monitor, :process, ^pid, {__MODULE__, result}} -> result
