@@ -241,8 +241,8 @@ defmodule Remnesia.DurableSchemaTest do
     size = fn -> File.stat!(Path.join(dir, "remnesia/data.mdb")).size end
     before = size.()
     writer = Task.async(fn -> for id <- 3_001..3_500, do: write(%Post{id: id, title: text}) end)
-    assert {:ok, {^before, now}} = Remnesia.compact()
-    assert now < div(before, 2)
+    assert {:ok, {was, now}} = Remnesia.compact()
+    assert was >= before and now < div(before, 2)
     Task.await(writer)
     restart()
     assert Table.info(Post, :size) == 1_000

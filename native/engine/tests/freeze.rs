@@ -77,6 +77,7 @@ fn writers_meet_a_table_on_its_way() {
                     db.freeze(&open);
                     if step % 2 == 0 {
                         db.log_rows(&open).expect("logs");
+                        open.table.set_place(Some((table.number, Kept::InBoth)));
                     } else {
                         open.table.set_place(Some((table.number, Kept::InMemory)));
                     }

@@ -68,7 +68,7 @@ impl Store {
 /// The values of rows, in order of their keys, that the log says nothing of.
 fn below<'r>(newest: Option<&'r Newest>, table: u32, rows: &'r [Row<'r>]) -> impl Iterator<Item = &'r [u8]> {
     let first = rows.first().map_or(&[][..], |(key, _)| key);
-    let mut over = newest.into_iter().flat_map(move |newest| newest.from_key(table, first)).peekable();
+    let mut over = newest.into_iter().flat_map(move |newest| newest.starting_at(table, first)).peekable();
     let below = rows.iter().filter(move |(key, _)| {
         while over.next_if(|state| *state.key < **key).is_some() {}
         over.peek().is_none_or(|state| *state.key != **key)

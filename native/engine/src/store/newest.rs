@@ -167,7 +167,7 @@ impl Newest {
     }
 
     /// The states of one table from a key on.
-    pub fn from_key(&self, table: u32, key: &[u8]) -> impl Iterator<Item = State<'_>> {
+    pub fn starting_at(&self, table: u32, key: &[u8]) -> impl Iterator<Item = State<'_>> {
         let entries = self.entries(table);
         entries[entries.partition_point(|e| self.key(e) < key)..].iter().map(|entry| self.state(entry))
     }
