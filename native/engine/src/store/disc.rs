@@ -99,7 +99,9 @@ fn write(record: &Record, dictionary: &Dictionary, atoms: &mut Atoms, out: &mut 
         Patched::Not => {
             out.truncate(start);
             portable(body, attached, dictionary, atoms, out)?;
-            contents(body, attached, out)?;
+            // Pairs of maps may stand in another order now, and a reader goes by that.
+            let written = out[start..].to_vec();
+            contents(&written, attached, out)?;
         }
     }
     Ok(())
