@@ -21,7 +21,7 @@ defmodule Remnesia.Partition do
   | what | about |
   |---|---|
   | `:found` | `%{reason: reason}`, and `:islands`, lists of nodes, where they are known. Nothing is done: `:report`; `:no_majority`; `:schemas_differ` or `:policies_differ` between the islands; `:overlapping`, where two nodes do not see each other and a third one sees both; `{:unreachable, nodes}` |
-  | `:healed` | `%{strategy: kind, kept: nodes, reloaded: nodes, files: [{node, path}], losing: %{table => number}, merged: %{table => number}, refused: %{table => number}, failed: []}`; `losing` counts the versions in the files, `refused` are the keys for which the function failed: the kept side's version stays |
+  | `:healed` | `%{strategy: kind, kept: nodes, reloaded: nodes, files: [{node, path}], losing: %{table => number}, merged: %{table => number}, refused: %{table => number}, repaired: %{table => number}, failed: []}`; `losing` counts the versions in the files, `refused` are the keys for which the function failed: the kept side's version stays; `repaired` those in which the winners differed among themselves |
   | `:failed` | the same with reasons in `failed`; see the log of these nodes |
 
   What is guaranteed, and what is not, is in the guide "Several nodes".

@@ -21,7 +21,12 @@ defmodule Remnesia.PartitionCrashTest do
     table = [remnesia_disc: nodes, attributes: [:k, :v, :w], index: [:v]]
     {:atomic, :ok} = Peers.mnesia(a, :create_table, [:d, table])
     for {k, v} <- [n: 1, m: 1], do: Peers.mnesia(a, :dirty_write, [{:d, k, v, :first}])
-    work = %{compare: [d: [node_a]], load: [d: [node_a, node_b]], winners: [node_a, node_b]}
+
+    work = %{
+      compare: [{:d, [node_a], nil}],
+      load: [d: [node_a, node_b]],
+      winners: [node_a, node_b]
+    }
 
     begin = fn ->
       healer =

@@ -104,13 +104,16 @@ defmodule Remnesia.PartitionDecisionTest do
     end
   end
 
-  test "of each table the first island that has it keeps it, and each copy is compared once" do
+  test "of each table the first island that has it keeps it, and every copy is compared" do
     copies = %{t: [:a, :c, :d, :e], own: [:d], shared: [:d, :e], none: [:gone]}
 
     assert Decision.plan([[:a, :b], [:c, :d], [:e]], copies) == %{
-             c: %{compare: [t: [:a]], load: [t: [:a]]},
-             d: %{compare: [], load: [t: [:a]]},
-             e: %{compare: [shared: [:d], t: [:a]], load: [shared: [:d], t: [:a]]}
+             c: %{compare: [{:t, [:a], nil}], load: [t: [:a]]},
+             d: %{compare: [{:t, [:a], :c}], load: [t: [:a]]},
+             e: %{
+               compare: [{:shared, [:d], nil}, {:t, [:a], nil}],
+               load: [shared: [:d], t: [:a]]
+             }
            }
   end
 
@@ -120,7 +123,7 @@ defmodule Remnesia.PartitionDecisionTest do
 
     assert Decision.plan([[:a, :b], [:c, :d]], copies, active) == %{
              c: %{compare: [], load: [t: [:b]]},
-             d: %{compare: [t: [:b]], load: [t: [:b]]}
+             d: %{compare: [{:t, [:b], nil}], load: [t: [:b]]}
            }
   end
 

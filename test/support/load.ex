@@ -55,7 +55,11 @@ defmodule Remnesia.Load do
   defp attempt(table, tag, n, on) do
     {pid, monitor} =
       Node.spawn_monitor(on, fn ->
-        exit({:answer, :mnesia.sync_transaction(fn -> write(table, tag, n) end)})
+        # As after any start: before, this node may not have heard of all copies, and a write would reach some.
+        case :mnesia.wait_for_tables([table], 2_000) do
+          :ok -> exit({:answer, :mnesia.sync_transaction(fn -> write(table, tag, n) end)})
+          _not_there -> exit({:answer, {:aborted, :node_not_running}})
+        end
       end)
 
     receive do

@@ -98,17 +98,19 @@ defmodule Remnesia.Partition.Decision do
 
   @typedoc "For a node: tables, each with the nodes that have the copy which counts."
   @type tables :: [{atom, [node]}]
+  @type comparisons :: [{atom, [node], node | nil}]
 
   @doc """
   What each losing node does, of the ranked islands and the nodes that have copies of each table: it compares these tables with the copies
-  that count, and loads those from there. One node of an island compares a table for all of it. `active` are those of the copies that are loaded: a node
-  that came back alone waits for others, and has nothing to tell.
+  that count, and loads those from there. The first node of an island tells for all of it, and each other one what only it has: the links do not
+  break at one moment, and a write may have reached some. `active` are those of the copies that are loaded: a node that came back alone waits for
+  others, and has nothing to tell.
 
       iex> Remnesia.Partition.Decision.plan([[:a, :b], [:c, :d]], %{t: [:b, :c, :d], own: [:c, :d]})
-      %{c: %{compare: [t: [:b]], load: [t: [:b]]}, d: %{compare: [], load: [t: [:b]]}}
+      %{c: %{compare: [{:t, [:b], nil}], load: [t: [:b]]}, d: %{compare: [{:t, [:b], :c}], load: [t: [:b]]}}
   """
   @spec plan([island], %{atom => [node]}, %{atom => [node]} | nil) ::
-          %{node => %{compare: tables, load: tables}}
+          %{node => %{compare: comparisons, load: tables}}
   def plan([_winner | losing] = ranked, copies, active \\ nil) do
     active = active || copies
     keepers = Map.new(active, fn {table, nodes} -> {table, first_island(ranked, nodes)} end)
@@ -122,9 +124,28 @@ defmodule Remnesia.Partition.Decision do
             do: {table, keepers[table]}
 
       compare =
-        Enum.filter(load, fn {table, _} -> Enum.find(island, &(&1 in active[table])) == node end)
+        for {table, keepers} <- load, node in active[table] do
+          first = Enum.find(island, &(&1 in active[table]))
+          {table, keepers, if(first != node, do: first)}
+        end
 
       {node, %{compare: compare, load: load}}
+    end
+  end
+
+  @doc """
+  What nodes of the winning island do before: they take the versions of its first node, each for tables that both have loaded.
+
+      iex> Remnesia.Partition.Decision.repairs([:a, :b, :c], %{t: [:a, :c, :d], u: [:b], v: [:b, :c]})
+      %{c: [t: :a, v: :b]}
+  """
+  @spec repairs(island, %{atom => [node]}) :: %{node => [{atom, node}]}
+  def repairs(winner, active) do
+    for {table, nodes} <- Enum.sort(active),
+        [first | others] <- [Enum.filter(winner, &(&1 in nodes))],
+        node <- others,
+        reduce: %{} do
+      repairs -> Map.update(repairs, node, [{table, first}], &(&1 ++ [{table, first}]))
     end
   end
 

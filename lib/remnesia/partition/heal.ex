@@ -4,7 +4,7 @@ defmodule Remnesia.Partition.Heal do
   # One look at the nodes, and what follows from it. Every node may do this at any time: what is to be done is read from how things are, not from what was
   # announced, and one at a time does it, on the winning side, under a lock on all nodes concerned.
 
-  alias Remnesia.Partition.{Decision, Policy, Side, View}
+  alias Remnesia.Partition.{Decision, Policy, Repair, Side, View}
 
   # What is on its way settles in that time: links come back one after the other.
   @tries 20
@@ -76,19 +76,38 @@ defmodule Remnesia.Partition.Heal do
 
   defp heal(policy, [winners | losing] = islands) do
     copies = View.copies()
-    plan = Decision.plan(islands, copies, View.active(copies))
+    active = View.active(copies)
+    plan = Decision.plan(islands, copies, active)
     about = %{strategy: Policy.kind(policy), kept: winners, reloaded: List.flatten(losing)}
 
-    with {:ok, sides} <- begin(plan, winners, policy),
+    with {:ok, repaired} <- repair(Decision.repairs(winners, active)),
+         {:ok, sides} <- begin(plan, winners, policy),
          monitors = Map.new(sides, fn {node, side} -> {Process.monitor(side), {node, side}} end),
          :ok <- compared(sides, monitors) do
       pids = for {_node, side} <- sides, do: side
       for side <- pids, do: send(side, {:commit, pids})
       {done, failed} = results(monitors, [], [])
-      {if(failed == [], do: :healed, else: :failed), Map.merge(about, summary(done, failed))}
+      about = about |> Map.merge(summary(done, failed)) |> add(repaired)
+      {if(failed == [], do: :healed, else: :failed), about}
     else
       {:error, reason} -> {:failed, Map.put(about, :failed, reason)}
     end
+  end
+
+  # The winners among themselves first: as long as the partition is there, who begins again does that again.
+  defp repair(repairs) do
+    Enum.reduce_while(repairs, {:ok, []}, fn {node, tables}, {:ok, done} ->
+      case call(node, Repair, :run, [tables], :infinity) do
+        {:ok, path, counts} -> {:cont, {:ok, [{node, path, counts} | done]}}
+        {:error, reason} -> {:halt, {:error, [{node, reason}]}}
+      end
+    end)
+  end
+
+  defp add(about, repaired) do
+    files = for {node, path, _} when path != nil <- repaired, do: {node, path}
+    counts = total(for {_, _, counts} <- repaired, do: counts)
+    about |> Map.update!(:files, &(&1 ++ files)) |> Map.put(:repaired, counts)
   end
 
   # In the order of the nodes' names, which is that of the stops.
@@ -107,8 +126,8 @@ defmodule Remnesia.Partition.Heal do
     end)
   end
 
-  defp call(node, module, function, arguments) do
-    :erpc.call(node, module, function, arguments, @start_timeout)
+  defp call(node, module, function, arguments, timeout \\ @start_timeout) do
+    :erpc.call(node, module, function, arguments, timeout)
   catch
     _class, reason -> {:error, reason}
   end

@@ -23,7 +23,7 @@ defmodule Remnesia.Partition.Side do
   # Another losing node may have got the commit of a healer that went down.
   @rumour 2_000
 
-  @type work :: %{compare: Decision.tables(), load: Decision.tables(), winners: [node]}
+  @type work :: %{compare: Decision.comparisons(), load: Decision.tables(), winners: [node]}
 
   @doc "Begins, for this healer. It gets `{:compared, side}`, then `{:done, side, result}`; or a side ends."
   @spec begin(pid, work, Policy.t()) :: {:ok, pid} | {:error, :busy | File.posix()}
@@ -69,7 +69,8 @@ defmodule Remnesia.Partition.Side do
     Process.group_leader(self(), Process.whereis(:init))
     state = %{healer: healer, monitor: Process.monitor(healer), work: work, policy: policy}
     path = Files.new_path()
-    holder = hold(work.compare)
+    tables = for {table, _nodes, _like} <- work.compare, do: table
+    holder = hold(tables)
     written = write(path, state)
     release(holder)
 
@@ -85,11 +86,11 @@ defmodule Remnesia.Partition.Side do
         send(healer, {:done, self(), %{path: path, losing: counts, finished: result}})
 
       {:error, :given_up} ->
-        thaw(work.compare)
+        thaw(tables)
 
       {:error, reason} ->
         if :mnesia.system_info(:is_running) == :no, do: stay_down(path, reason)
-        thaw(work.compare)
+        thaw(tables)
         exit({:not_written, path, reason})
     end
   end
@@ -120,13 +121,13 @@ defmodule Remnesia.Partition.Side do
 
   # Dirty writes are told from before the comparison on; a lock keeps transactions out.
   defp hold(tables) do
-    for {table, _nodes} <- tables, do: :mnesia.subscribe({:table, table, :detailed})
+    for table <- tables, do: :mnesia.subscribe({:table, table, :detailed})
     me = self()
 
     pid =
       spawn_link(fn ->
         :mnesia.transaction(fn ->
-          for {table, _nodes} <- tables, do: :mnesia.read_lock_table(table)
+          for table <- tables, do: :mnesia.read_lock_table(table)
           send(me, {:held, self()})
           receive do: (:release -> :ok)
         end)
@@ -147,15 +148,17 @@ defmodule Remnesia.Partition.Side do
   end
 
   defp thaw(tables),
-    do: for({table, _nodes} <- tables, do: :mnesia.unsubscribe({:table, table, :detailed}))
+    do: for(table <- tables, do: :mnesia.unsubscribe({:table, table, :detailed}))
 
   defp fill(put, %{work: work} = state, path) do
-    types = Map.new(work.compare, fn {table, _} -> {table, :mnesia.table_info(table, :type)} end)
-    put.({:partition, %{node: node(), tables: work.compare}})
+    types =
+      for {table, _, _} <- work.compare, into: %{}, do: {table, :mnesia.table_info(table, :type)}
+
+    put.({:partition, %{node: node(), tables: Map.keys(types)}})
 
     counts =
-      for {table, nodes} <- work.compare,
-          count = Versions.compare(table, nodes, &put.({:versions, table, &1})),
+      for {table, nodes, like} <- work.compare,
+          count = Versions.compare(table, nodes, like, &put.({:versions, table, &1})),
           count > 0,
           into: %{},
           do: {table, count}

@@ -5,7 +5,7 @@ defmodule Remnesia.Partition.Versions do
   #
   # The file has the form of a backup (Remnesia.Transfer.BackupFile), with terms of its own:
   #
-  #     {:partition, %{node: node, tables: [{table, nodes it was compared with}]}}
+  #     {:partition, %{node: node, tables: [table]}}
   #     {:versions, table, [{key, records that this side had}]} ..
   #     {:end, [{table, number of keys}]}
   #
@@ -18,10 +18,10 @@ defmodule Remnesia.Partition.Versions do
 
   @doc """
   Hands every key whose records here are not those on the other nodes to `put`, with the records here; answers how many. `table` has a copy here; of
-  `nodes` each has the copy that counts.
+  `nodes` each has the copy that counts. Left out is what `like`, a node of this island, has as this one.
   """
-  @spec compare(atom, [node, ...], ([{term, [tuple]}] -> term)) :: non_neg_integer
-  def compare(table, nodes, put) do
+  @spec compare(atom, [node, ...], node | nil, ([{term, [tuple]}] -> term)) :: non_neg_integer
+  def compare(table, nodes, like, put) do
     here = :mnesia.dirty_all_keys(table)
     there = ask(nodes, :keys, [table])
 
@@ -38,9 +38,18 @@ defmodule Remnesia.Partition.Versions do
             digest(records) != digest,
             do: {key, records}
 
+      unlike = if like && unlike != [], do: unlike(like, table, unlike), else: unlike
       if unlike != [], do: put.(unlike)
       count + length(unlike)
     end)
+  end
+
+  defp unlike(node, table, versions) do
+    digests = ask([node], :digests, [table, Enum.map(versions, &elem(&1, 0))])
+
+    for {{_key, records} = version, digest} <- Enum.zip(versions, digests),
+        digest(records) != digest,
+        do: version
   end
 
   defp ask([node | others], function, arguments) do
@@ -59,6 +68,10 @@ defmodule Remnesia.Partition.Versions do
   @doc false
   @spec digests(atom, [term]) :: [binary]
   def digests(table, keys), do: Enum.map(keys, &digest(:mnesia.dirty_read(table, &1)))
+
+  @doc "Two versions of a key are one."
+  @spec same?([tuple], [tuple]) :: boolean
+  def same?(ours, theirs), do: digest(ours) == digest(theirs)
 
   # The order of a bag's records may differ; equal terms may have different bytes (funs), which says more than there is.
   defp digest(records),
