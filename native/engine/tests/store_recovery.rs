@@ -352,14 +352,15 @@ fn the_end_of_a_closed_log_is_believed_if_it_is_there() {
     let (store, _) = opened(&dir, &base, None).expect("opens");
     store.close().expect("closes");
     let end = store.tail();
+    let image = || (dir.killed(), Arc::new(base.image()));
     for said in [Some(end), Some(end + 8), Some(0), None] {
-        let (dir, base) = (dir.killed(), Arc::new(base.image()));
+        let (dir, base) = image();
         let (store, recovered) = opened(&dir, &base, said).expect("opens");
         assert_eq!((check_prefix(&store, &world.tables, 6, "closed"), recovered.cut), (6, 0));
         assert!(store.tail() > end);
         drop(store);
         // Damage moves the end, so that the mark of the closing is found.
-        let (dir, base) = (world.dir.killed(), Arc::new(world.base.image()));
+        let (dir, base) = image();
         dir.edit(&segment(&dir), |bytes| bytes[place(world.ends[3]) - 20] ^= 0x10);
         assert!(matches!(opened(&dir, &base, said), Err(StoreError::Corrupt { .. })));
     }

@@ -227,7 +227,9 @@ impl Select {
     /// One slice: `{:done, list}`, `{:slice, list, cont}` or `{:limit, list, cont}`.
     fn slice(&mut self, call: &Call, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Result<(RawTerm, RawTerm), Fail> {
         if self.scan.open.is_dropped() {
-            return Err(Fail::Stop(Stop::NoTable));
+            // Of a continuation no argument names the table.
+            let gone = || call.tuple(&[atoms::no_exists(), table_name(call, &self.scan.open)]);
+            return Err(Fail::Reason(if DB.is_running() { gone() } else { atoms::not_running() }));
         }
         if self.scan.open.table.is_damaged() {
             let name = table_name(call, &self.scan.open);

@@ -114,6 +114,86 @@ defmodule Remnesia.Transfer.MnesiaTest do
     assert output =~ "\n28\n"
   end
 
+  # The program of an application: what differs is the name behind the alias, and how its data come over.
+  @blog """
+  defmodule Blog do
+    alias ENGINE, as: Mnesia
+
+    def write(id, title), do: {:atomic, :ok} = Mnesia.transaction(fn -> Mnesia.write({Blog.Post, id, title, rem(id, 3)}) end)
+    def titles(author), do: for({_, _, title, _} <- Mnesia.dirty_index_read(Blog.Post, author, :author), do: title) |> Enum.sort()
+    def size, do: Mnesia.table_info(Blog.Post, :size)
+    def ready, do: Mnesia.wait_for_tables([Blog.Post], 10_000)
+  end
+  """
+
+  defp blog(engine, dir, script) do
+    ebin = Path.join([Mix.Project.build_path(), "lib", "remnesia", "ebin"])
+
+    script =
+      "Application.put_env(:mnesia, :dir, ~c\"#{dir}\")\nApplication.put_env(:remnesia, :import, :auto)\n" <>
+        String.replace(@blog, "ENGINE", inspect(engine)) <> script
+
+    {output, status} = System.cmd("elixir", ["-pa", ebin, "-e", script], stderr_to_stdout: true)
+    assert status == 0, output
+    output
+  end
+
+  test "an application swaps the alias, and swaps it back", %{root: root, dir: dir} do
+    blog(:mnesia, dir, """
+    :ok = :mnesia.create_schema([node()])
+    :ok = :mnesia.start()
+    {:atomic, :ok} = :mnesia.create_table(Blog.Post, attributes: [:id, :title, :author], index: [:author], disc_copies: [node()])
+    for i <- 1..100, do: Blog.write(i, "title \#{i}")
+    :stopped = :mnesia.stop()
+    """)
+
+    before = files(dir)
+    backup = Path.join(root, "back.bup")
+
+    # Its data are there at the first start, by either name of the API.
+    output =
+      blog(:remnesia, dir, """
+      {:ok, _} = Application.ensure_all_started(:remnesia)
+      :ok = Blog.ready()
+      100 = Blog.size()
+      ["title 1" | _] = Blog.titles(1)
+      defmodule Blog.Post do
+        use Remnesia.Table, attributes: [:id, :title, :author], index: [:author]
+      end
+      100 = Remnesia.transaction!(fn -> length(Remnesia.Query.all(Blog.Post)) end)
+      Blog.write(101, "title 101")
+      Remnesia.transaction!(fn -> Remnesia.Query.delete(Blog.Post, 1) end)
+      :ok = Remnesia.stop()
+      # And at the second, from our own files.
+      :ok = Remnesia.start()
+      :ok = Blog.ready()
+      {:ok, ["Elixir.Blog.Post": 100]} = Remnesia.export_mnesia(#{inspect(backup)})
+      IO.puts("exported")
+      """)
+
+    assert output =~ "exported"
+    assert files_of_mnesia(dir) == before
+
+    output =
+      blog(:mnesia, dir, """
+      :ok = :mnesia.start()
+      :ok = Blog.ready()
+      {:atomic, _} = :mnesia.restore(~c#{inspect(backup)}, default_op: :recreate_tables)
+      IO.inspect({Blog.size(), "title 101" in Blog.titles(2), "title 1" in Blog.titles(1)})
+      """)
+
+    assert output =~ "{100, true, false}"
+  end
+
+  # Ours are in a folder of their own.
+  defp files_of_mnesia(dir) do
+    assert File.dir?(Path.join(dir, "remnesia"))
+
+    for name <- Enum.sort(File.ls!(dir)),
+        name != "remnesia",
+        do: {name, File.read!(Path.join(dir, name))}
+  end
+
   test "storage types come along, and go back", %{root: root, dir: dir} do
     stock(dir, @fill)
     Remnesia.OnDisc.start()

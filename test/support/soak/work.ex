@@ -137,9 +137,6 @@ defmodule Soak.Work do
       end
 
     if wrong != [], do: Soak.wrong(soak, {:look, table}, wrong)
-  catch
-    # Another table took the place of the one that it was searching in slices. The reason should name the table: it names the continuation.
-    :exit, {:aborted, {:bad_type, continuation}} when is_reference(continuation) -> :ok
   end
 
   defp by_guard(table, owner) do

@@ -14,19 +14,29 @@ defmodule Remnesia.Engine.Local.Scan do
 
   @doc "All that the scan finds. The first answer came from the operation itself."
   @spec all(term, atom, [term]) :: [term]
-  def all(answer, operation, [ctx | _] = arguments) do
+  def all(answer, operation, arguments) do
     case settle(answer, operation, arguments) do
       {:done, list} -> list
-      {:slice, list, continuation} -> rest(continuation, ctx, [list])
+      {:slice, list, continuation} -> rest(continuation, operation, arguments, [list])
     end
   end
 
-  defp rest(continuation, ctx, lists) do
-    case next(ctx, continuation) do
-      {:done, list} -> join([list | lists])
-      {:slice, list, continuation} -> rest(continuation, ctx, [list | lists])
+  defp rest(continuation, operation, [ctx | _] = arguments, lists) do
+    answer = Native.select_next(ctx, continuation)
+
+    # What was found is not of the table that is there now.
+    if ctx == nil and replaced?(answer) do
+      all(apply(Native, operation, arguments), operation, arguments)
+    else
+      case settle(answer, :select_next, [ctx, continuation]) do
+        {:done, list} -> join([list | lists])
+        {:slice, list, continuation} -> rest(continuation, operation, arguments, [list | lists])
+      end
     end
   end
+
+  defp replaced?({:"$error", {:no_exists, table}}), do: Native.table_size(table) != :error
+  defp replaced?(_answer), do: false
 
   @doc "One chunk: the records and where to go on, or the end."
   @spec chunk(term, atom, [term], continuation) :: {[term], continuation} | :"$end_of_table"
