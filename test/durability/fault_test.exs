@@ -329,7 +329,7 @@ defmodule Remnesia.FaultTest do
     try do
       assert Remnesia.start() == :ok
       assert Engine.wait_for_tables([:kept], 1_000) == {:timeout, [:kept]}
-      assert_raise ArgumentError, fn -> String.to_existing_atom("of_the_child" <> "300") end
+      assert Enum.count(1..300, &atom?("of_the_child#{&1}")) <= 200
     after
       Application.delete_env(:remnesia, :max_atoms)
     end
@@ -338,6 +338,13 @@ defmodule Remnesia.FaultTest do
     again()
     assert [{:kept, 1, fun}] = Engine.dirty_read(:kept, 1)
     assert length(fun.()) == 300
+  end
+
+  defp atom?(text) do
+    _ = String.to_existing_atom(text)
+    true
+  rescue
+    ArgumentError -> false
   end
 
   test "modes of files and directories are the owner's alone, or as configured", %{dir: dir} do

@@ -16,7 +16,7 @@ use remnesia_engine::matchspec::Outcome;
 use remnesia_engine::table::Table;
 use remnesia_engine::term::{key, same, Attached, Record};
 use remnesia_engine::txn::overlay::Overlay;
-use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted, Stop};
+use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted};
 use rustler::sys::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
