@@ -1,5 +1,6 @@
 # Stock Mnesia is the judge in many tests. It is no dependency of the library, so newer Mix has to be told of it.
-if function_exported?(Mix, :ensure_application!, 1), do: Mix.ensure_application!(:mnesia)
+if function_exported?(Mix, :ensure_application!, 1),
+  do: Enum.each([:mnesia, :sasl], &Mix.ensure_application!/1)
 
 # Neither leaves anything in the sources.
 scratch = Path.join(System.tmp_dir!(), "remnesia-test-#{System.pid()}")
