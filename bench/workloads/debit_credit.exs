@@ -28,7 +28,8 @@ defmodule Bench.DebitCredit do
     do: {:atomic, _} = m.transaction(fn -> Enum.each(records, &m.write/1) end)
 
   def operation(m, driver) do
-    fn i ->
+    fn _i ->
+      key = {driver, :erlang.unique_integer()}
       teller = :rand.uniform(@branches * @tellers)
       own = rem(teller, @branches) + 1
       branch = if :rand.uniform(100) <= 85, do: own, else: :rand.uniform(@branches)
@@ -40,7 +41,7 @@ defmodule Bench.DebitCredit do
           balance = add(m, :account, account, amount)
           add(m, :teller, teller, amount)
           add(m, :branch, own, amount)
-          m.write({:history, {driver, i}, account, teller, own, amount})
+          m.write({:history, key, account, teller, own, amount})
           balance
         end)
     end

@@ -1,6 +1,6 @@
 defmodule Bench.JobQueue do
-  # Half of the processes put jobs in, half take the next one, mark it as running, and are done with it: three small transactions for a job. Jobs have
-  # an order by priority and time; a worker locks the one it takes and looks for another if somebody was faster.
+  # A process puts a job in, takes the next one, marks it as running, and is done with it: three small transactions are one operation. Jobs have an
+  # order by priority and time; who takes one locks it, and looks for another if somebody was faster. Some thousand are always waiting.
 
   @waiting 2_000
 
@@ -14,15 +14,10 @@ defmodule Bench.JobQueue do
   end
 
   def operation(m, driver) do
-    if rem(driver, 2) == 0, do: producer(m, driver), else: worker(m)
-  end
-
-  # Not more than are taken: a queue that only grows is not what is measured.
-  defp producer(m, driver) do
     fn i ->
-      if m.dirty_first(:jobs) == :"$end_of_table" or m.table_info(:jobs, :size) < 2 * @waiting,
-        do: put(m, {rem(i, 10), System.monotonic_time(), driver}),
-        else: :erlang.yield()
+      put(m, {rem(i, 10), System.monotonic_time(), driver})
+      {:atomic, {:jobs, key, _, _}} = m.transaction(fn -> take(m) end)
+      {:atomic, :ok} = m.transaction(fn -> m.delete({:running, key}) end)
     end
   end
 
@@ -31,36 +26,25 @@ defmodule Bench.JobQueue do
       m.transaction(fn -> m.write({:jobs, key, :waiting, "what is to be done"}) end)
   end
 
-  defp worker(m) do
-    fn _i ->
-      case m.transaction(fn -> take(m) end) do
-        {:atomic, :nothing} ->
-          :erlang.yield()
-
-        {:atomic, job} ->
-          {:atomic, :ok} = m.transaction(fn -> m.delete({:running, elem(job, 1)}) end)
-      end
-    end
-  end
-
   defp take(m) do
-    case m.dirty_first(:jobs) do
-      :"$end_of_table" ->
-        :nothing
+    key = m.dirty_first(:jobs)
 
-      key ->
-        case m.read(:jobs, key, :write) do
-          [job] ->
-            m.delete({:jobs, key})
-            m.write(:running, put_elem(put_elem(job, 0, :running), 2, self()), :write)
-            job
+    case m.read(:jobs, key, :write) do
+      [job] ->
+        m.delete({:jobs, key})
+        m.write(:running, put_elem(put_elem(job, 0, :running), 2, self()), :write)
+        job
 
-          [] ->
-            take(m)
-        end
+      [] ->
+        take(m)
     end
   end
 
-  def check!(m), do: {:running, 0} = {:running, m.table_info(:running, :size)}
+  @doc "Every job that was taken is done, and as many wait as at the beginning."
+  def check!(m) do
+    {:running, 0} = {:running, m.table_info(:running, :size)}
+    {:waiting, @waiting} = {:waiting, m.table_info(:jobs, :size)}
+  end
+
   def teardown(m), do: for(table <- [:jobs, :running], do: m.delete_table(table))
 end
