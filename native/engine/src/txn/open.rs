@@ -126,7 +126,8 @@ impl OpenTable {
     /// written.
     #[inline]
     pub fn may_change(&self, logged: bool) -> bool {
-        let still = self.is_plain() || !(self.is_replaced() || self.is_frozen());
+        // In this order: who froze it lets go of its lock after another table took the place of this one.
+        let still = self.is_plain() || !(self.is_frozen() || self.is_replaced());
         still && self.table.logged().is_some() == logged
     }
 
