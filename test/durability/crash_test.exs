@@ -150,19 +150,13 @@ defmodule Remnesia.CrashTest do
     signal = fn name, pid ->
       Process.sleep(100 + :rand.uniform(300))
       {_, 0} = System.cmd("kill", ["-#{name}", "#{pid}"])
-
-      # One of some stops of a VM never ends, with all its threads idle; the reason is not known yet. It dies otherwise then.
-      spawn(fn ->
-        Process.sleep(20_000)
-        {_, status} = System.cmd("kill", ["-9", "#{pid}"], stderr_to_stdout: true)
-        if status == 0, do: IO.puts("\n    the VM that got SIG#{name} did not end: killed")
-      end)
     end
 
-    # Ctrl-C asks what to do, and "a" is abort.
+    # Ctrl-C asks what to do, and "a" is abort. Who reads its input until then may take the answer.
     interrupt = fn port, pid ->
       signal.("INT", pid)
       Port.command(port, "a\n")
+      {:when_silent, "a\n"}
     end
 
     for kill <- [interrupt, fn _port, pid -> signal.("TERM", pid) end, interrupt] do
@@ -206,7 +200,7 @@ defmodule Remnesia.CrashTest do
         args: arguments
       ])
 
-    said = listen(port, kill, statuses, [])
+    said = listen(port, kill, statuses, [], :nothing)
 
     numbers = fn what ->
       for <<^what::binary-size(7), n::binary>> <- said, do: String.to_integer(n)
@@ -219,24 +213,27 @@ defmodule Remnesia.CrashTest do
     }
   end
 
-  defp listen(port, kill, statuses, said) do
+  defp listen(port, kill, statuses, said, answer) do
     receive do
       {^port, {:data, {:eol, "ready"}}} ->
         {:os_pid, pid} = Port.info(port, :os_pid)
-        kill.(port, pid)
-        listen(port, kill, statuses, said)
+        listen(port, kill, statuses, said, kill.(port, pid))
 
       {^port, {:data, {:eol, line}}} ->
-        listen(port, kill, statuses, [line | said])
+        listen(port, kill, statuses, [line | said], answer)
 
       {^port, {:data, {:noeol, _cut}}} ->
-        listen(port, kill, statuses, said)
+        listen(port, kill, statuses, said, answer)
 
       {^port, {:exit_status, status}} ->
         if status not in statuses,
           do: flunk("the writer failed:\n" <> Enum.join(Enum.reverse(said), "\n"))
 
         said
+    after
+      2_000 ->
+        with {:when_silent, line} <- answer, do: Port.command(port, line)
+        listen(port, kill, statuses, said, answer)
     end
   end
 
