@@ -11,7 +11,7 @@ defmodule Remnesia.Engine do
   alias Remnesia.Engine.{Local, Reason, Report}
   alias Remnesia.Engine.Local.{Activity, Change, Dirty, Explain, Fold}
   alias Remnesia.Engine.Local.{FragmentChange, Fragments}
-  alias Remnesia.Engine.Local.{Info, Lock, Pattern, Schema, Settings, Slot}
+  alias Remnesia.Engine.Local.{Copies, Info, Lock, Nodes, Pattern, Schema, Settings, Slot, Tables}
   alias Remnesia.Events
 
   @type table :: atom
@@ -243,23 +243,23 @@ defmodule Remnesia.Engine do
   # --- schema ---
 
   @spec create_table(table, list) :: change
-  def create_table(table, options), do: Schema.create_table(table, options)
+  def create_table(table, options), do: Tables.create_table(table, options)
   @spec refuse_change(reason :: term) :: {:aborted, term}
   def refuse_change(reason), do: Schema.refuse(reason)
   @spec delete_table(table) :: change
-  def delete_table(table), do: Schema.delete_table(table)
+  def delete_table(table), do: Tables.delete_table(table)
   @spec clear_table(table) :: change
-  def clear_table(table), do: Schema.clear_table(table)
+  def clear_table(table), do: Tables.clear_table(table)
   @spec add_table_copy(table, node, storage :: atom) :: change
-  def add_table_copy(table, node, type), do: Schema.add_table_copy(table, node, type)
+  def add_table_copy(table, node, type), do: Copies.add_table_copy(table, node, type)
   @spec del_table_copy(table, node) :: change
-  def del_table_copy(table, node), do: Schema.del_table_copy(table, node)
+  def del_table_copy(table, node), do: Copies.del_table_copy(table, node)
   @spec move_table_copy(table, node, node) :: change
-  def move_table_copy(table, from, to), do: Schema.move_table_copy(table, from, to)
+  def move_table_copy(table, from, to), do: Copies.move_table_copy(table, from, to)
 
   @spec change_table_copy_type(table, node, storage :: atom) :: change
   def change_table_copy_type(table, node, type),
-    do: Schema.change_table_copy_type(table, node, type)
+    do: Copies.change_table_copy_type(table, node, type)
 
   @spec transform_table(table, (tuple -> tuple) | :ignore, [atom]) :: change
   def transform_table(table, fun, attributes), do: Change.transform(table, fun, attributes)
@@ -300,13 +300,13 @@ defmodule Remnesia.Engine do
   def set_master_nodes(table, nodes), do: Change.master_nodes(table, nodes)
 
   @spec wait_for_tables([table], timeout) :: :ok | {:timeout, [table]} | {:error, term}
-  def wait_for_tables(tables, timeout), do: Schema.wait_for_tables(tables, timeout)
+  def wait_for_tables(tables, timeout), do: Nodes.wait_for_tables(tables, timeout)
   @spec create_schema([node]) :: :ok | {:error, term}
-  def create_schema(nodes), do: Schema.create_schema(nodes)
+  def create_schema(nodes), do: Nodes.create_schema(nodes)
   @spec delete_schema([node]) :: :ok | {:error, term}
-  def delete_schema(nodes), do: Schema.delete_schema(nodes)
+  def delete_schema(nodes), do: Nodes.delete_schema(nodes)
   @spec change_config(atom, term) :: {:ok, term} | {:error, term}
-  def change_config(key, value), do: Schema.change_config(key, value)
+  def change_config(key, value), do: Nodes.change_config(key, value)
 
   # --- the system ---
 

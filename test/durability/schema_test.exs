@@ -400,7 +400,7 @@ defmodule Remnesia.DurableSchemaTest do
     # One that a killed change has left belongs to nobody.
     {:ok, fragment} = Remnesia.Engine.Local.Definitions.fetch(:visit_frag2)
     left = %{fragment | name: :visit_frag5}
-    Remnesia.Engine.Local.Schema.define!(left)
+    Remnesia.Engine.Local.Tables.define!(left)
     assert :remnesia.change_table_frag(:visit, {:add_frag, [node()]}) == {:atomic, :ok}
     assert keys.() == Enum.to_list(1..100)
     assert :remnesia.delete_table(:visit) == {:atomic, :ok}

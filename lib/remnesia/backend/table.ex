@@ -10,7 +10,7 @@ defmodule Remnesia.Backend.Table do
   alias Remnesia.Backend.{Change, Fatal}
   alias Remnesia.Engine.Cluster.{Convert, Several}
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Schema, Transaction}
+  alias Remnesia.Engine.Local.{Copies, Definitions, Disc, Transaction}
   alias Remnesia.Native
 
   @doc "Starts the database if it does not run."
@@ -86,7 +86,7 @@ defmodule Remnesia.Backend.Table do
   # The disc belongs to the database as a whole: it has one from the first table on that needs it.
   defp ensure_disc do
     if not Disc.used?() do
-      case Schema.change_table_copy_type(:schema, node(), :disc_copies) do
+      case Copies.change_table_copy_type(:schema, node(), :disc_copies) do
         {:atomic, :ok} -> :ok
         {:aborted, reason} -> exit({:aborted, reason})
       end

@@ -7,7 +7,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Info, Mark, Start}
-  alias Remnesia.Engine.Local.{Disc, Schema}
+  alias Remnesia.Engine.Local.{Copies, Disc}
   alias Remnesia.Native
 
   require Logger
@@ -117,7 +117,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
 
       # A schema without tables is nothing to keep.
       Disc.used?() ->
-        atomic(Schema.change_table_copy_type(:schema, node(), :ram_copies))
+        atomic(Copies.change_table_copy_type(:schema, node(), :ram_copies))
 
       true ->
         :ok

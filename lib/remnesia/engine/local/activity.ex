@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Activity do
   # such a tuple, so it pays nothing for them.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Schema, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Signal, Tables, Transaction}
   alias Remnesia.Native
 
   @default :remnesia
@@ -145,7 +145,7 @@ defmodule Remnesia.Engine.Local.Activity do
 
   defp own(:select_cont, [continuation]), do: Local.select(continuation)
   defp own(:lock, [item, kind]), do: Lock.acquire(item, kind)
-  defp own(:clear_table, [table]), do: Schema.clear!(table)
+  defp own(:clear_table, [table]), do: Tables.clear!(table)
   defp own(operation, arguments), do: apply(Local, operation, arguments)
 
   # These are the same in all dirty activities.

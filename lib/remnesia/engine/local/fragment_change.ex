@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Local.FragmentChange do
 
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Definitions, FragmentCstruct, FragmentMove, Fragments}
-  alias Remnesia.Engine.Local.{Schema, Signal}
+  alias Remnesia.Engine.Local.{Schema, Signal, Tables}
   alias Remnesia.Events
 
   @doc "Changes the fragments of a table."
@@ -137,7 +137,7 @@ defmodule Remnesia.Engine.Local.FragmentChange do
     }
 
     {new, _used, _rest} = FragmentCstruct.copies!(empty, counts ++ [0], nodes)
-    Schema.free!(new.name)
+    Tables.free!(new.name)
     Cstruct.check!(new)
     plan = plan(table, cstruct, state, from, all)
     Map.merge(plan, %{what: :add_frag, new: new, last: nil})

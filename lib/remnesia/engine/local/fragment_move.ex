@@ -5,10 +5,10 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   #
   # Every fragment that may change is made anew beside the old one (`Successor`). What counts on disc are the definitions, and they change in
   # one step: a process that is killed before leaves everything as it was, except for a new fragment that belongs to nobody, which
-  # `Schema.free!/1` takes away.
+  # `Tables.free!/1` takes away.
 
   alias Remnesia.Engine.Local.{Activity, Definitions, Dirty, Disc, FragmentChange, Fragments}
-  alias Remnesia.Engine.Local.{Schema, Signal, Successor, Watch}
+  alias Remnesia.Engine.Local.{Schema, Signal, Successor, Tables, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -44,7 +44,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
 
   defp begin_new(%{new: new} = step) do
     number = Disc.begin(new)
-    Schema.make!(new, number)
+    Tables.make!(new, number)
     Map.put(step, :number, number)
   end
 
@@ -184,7 +184,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
     if step.new, do: Schema.tell(:write, step.new, [])
     FragmentChange.told(base, before)
     if step.new, do: Schema.tell(:write, step.new, [step.new])
-    if step.last, do: Schema.delete!(txn, step.last)
+    if step.last, do: Tables.delete!(txn, step.last)
   end
 
   defp undo(txn, step) do
