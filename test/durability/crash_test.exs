@@ -159,12 +159,16 @@ defmodule Remnesia.CrashTest do
       {:when_silent, "a\n"}
     end
 
-    for kill <- [interrupt, fn _port, pid -> signal.("TERM", pid) end, interrupt] do
-      # 1: writers that found the database stopped.
-      answered = run(dir, "kill", kill, [0, 1, 130, 143])
-      assert answered.commits != []
-      check(answered)
-    end
+    commits =
+      for kill <- [interrupt, fn _port, pid -> signal.("TERM", pid) end, interrupt] do
+        # 1: writers that found the database stopped.
+        answered = run(dir, "kill", kill, [0, 1, 130, 143])
+        check(answered)
+        answered.commits
+      end
+
+    # On a busy machine one may be ended before it wrote.
+    assert List.flatten(commits) != []
   end
 
   # Answers the storage types that tables were found in.
