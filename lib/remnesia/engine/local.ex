@@ -290,7 +290,10 @@ defmodule Remnesia.Engine.Local do
         position
       end)
 
-      select(table, [{pattern, [], [:"$_"]}], :read)
+      # A tuple names no attribute: it is a match without an index.
+      if is_tuple(attribute),
+        do: match(table, pattern, :read),
+        else: select(table, [{pattern, [], [:"$_"]}], :read)
     end)
   end
 

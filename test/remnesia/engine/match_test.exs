@@ -132,6 +132,23 @@ defmodule Remnesia.Engine.MatchTest do
     assert 5 in Enum.map(stock, &elem(&1, 1))
   end
 
+  test "an index of an ordered_set, after a write in the same transaction" do
+    found = fn read, write, match ->
+      fn ->
+        [record] = read.(:match_ordered, 5, :read)
+        write.(:match_ordered, put_elem(record, 3, :new), :write)
+        match.(:match_ordered, {:match_ordered, :_, 1, :_}, :a, :read)
+      end
+    end
+
+    fives = fn {:atomic, records} -> Enum.count(records, &(elem(&1, 1) == 5)) end
+
+    ours = found.(&Engine.read/3, &Engine.write/3, &Engine.index_match_object/4)
+    stock = found.(&:mnesia.read/3, &:mnesia.write/3, &:mnesia.index_match_object/4)
+    assert fives.(Engine.transaction(ours)) == 1
+    assert fives.(:mnesia.transaction(stock)) == 2
+  end
+
   test "outside of a transaction" do
     for call <- [
           fn -> Engine.match_object(:match_set, {:match_set, 1, 1, 1}, :read) end,

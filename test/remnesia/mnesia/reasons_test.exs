@@ -123,8 +123,6 @@ defmodule Remnesia.Mnesia.ReasonsTest do
               :x
             ],
         lock <- locks,
-        item != {:record, :door_set, 1} or lock != :sticky_write,
-        item != {:table, :door_set} or lock != :sticky_write,
         do: {:lock, [item, lock]}
       ) ++
       for(f <- [:read_lock_table, :write_lock_table], name <- @names, do: {f, [name]}) ++

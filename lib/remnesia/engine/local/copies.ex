@@ -54,13 +54,15 @@ defmodule Remnesia.Engine.Local.Copies do
           :ok
       end
 
-      copies = Cstruct.nodes(Schema.existing!(table, {:no_exists, table}))
+      cstruct = Schema.existing!(table, {:no_exists, table})
       Schema.writable!(table)
+      copies = Cstruct.nodes(cstruct)
 
       cond do
         to in copies -> Signal.abort({:already_exists, table, to})
-        from in copies -> Signal.abort({:not_active, :schema, to})
-        true -> Signal.abort({:not_active, table, from})
+        from not in copies -> Signal.abort({:not_active, table, from})
+        cstruct.local_content -> Signal.abort({~c"Cannot move table with local content", table})
+        true -> Signal.abort({:not_active, :schema, to})
       end
     end)
   end

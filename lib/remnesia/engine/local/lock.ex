@@ -1,10 +1,10 @@
 defmodule Remnesia.Engine.Local.Lock do
   @moduledoc false
 
-  # Mnesia's lock/2 with what it answers: the nodes that are locked for a write, what was read for a read.
+  # Mnesia's lock/2 with what it answers: the nodes that are locked for a write, what is stored for a read.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Activity, Schema, Signal, Transaction}
+  alias Remnesia.Engine.Local.{Activity, Dirty, Schema, Signal, Transaction}
 
   @writes [:write, :sticky_write]
 
@@ -51,7 +51,7 @@ defmodule Remnesia.Engine.Local.Lock do
   # A load lock excludes writers and other loaders: for one node that is a write lock.
   defp table(table, kind) when kind in [:load | @writes] do
     Local.lock_table(table, if(kind == :load, do: :write, else: kind))
-    [node()]
+    locked(kind)
   end
 
   defp table(_table, :none), do: []
@@ -71,20 +71,21 @@ defmodule Remnesia.Engine.Local.Lock do
   end
 
   defp record(table, key, :read) do
-    # Locked by its name even where nothing is, it is shown by its name.
-    with [] <- Local.read(table, key, :read) do
-      Local.lock_record(table, key, :read)
-      []
-    end
+    # Locked by its name even where nothing is, it is shown by its name. What the transaction wrote is not told.
+    Local.lock_record(table, key, :read)
+    Dirty.read(table, key)
   end
 
   defp record(table, key, kind) when kind in @writes do
     Local.lock_record(table, key, kind)
-    [node()]
+    locked(kind)
   end
 
   defp record(_table, _key, :none), do: []
   defp record(table, _key, kind), do: Signal.abort({:bad_type, table, kind})
+
+  defp locked(:sticky_write), do: :granted
+  defp locked(_kind), do: [node()]
 
   defp global(term, nodes, kind) when is_list(nodes) do
     if kind not in [:read, :write], do: Signal.abort({:bad_type, kind})
