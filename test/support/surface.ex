@@ -32,7 +32,9 @@ defmodule Remnesia.Surface do
   end
 
   def delete(m) do
-    for table <- m.system_info(:tables) -- [:schema], String.starts_with?("#{table}", "sur_") do
+    # What stands for an argument that makes no sense may have become the name of a table.
+    for table <- m.system_info(:tables) -- [:schema],
+        table in [nil, :any] or String.starts_with?("#{table}", "sur_") do
       m.change_table_access_mode(table, :read_write)
       m.delete_table(table)
     end
