@@ -272,6 +272,8 @@ defmodule Oracle.Door.Run do
     end)
   end
 
+  # What was there before comes in a list.
+  defp in_memory([head | tail]), do: [in_memory(head) | in_memory(tail)]
   defp in_memory(other), do: other
 
   defp flush(events) do
