@@ -217,6 +217,33 @@ defmodule Remnesia.Mnesia.CheckpointTest do
     assert length(records) == 200
   end
 
+  test "a checkpoint has what was there: a restore that keeps the table" do
+    for side <- @sides, do: create(side)
+
+    {stock, ours} =
+      Door.both(fn side ->
+        side.dirty_write({:bup_set, 1, 1, :old})
+
+        {:ok, :c, _} =
+          side.activate_checkpoint(name: :c, max: [:bup_set], ram_overrides_dump: true)
+
+        side.dirty_write({:bup_set, 1, 1, :new})
+        side.dirty_write({:bup_set, 2, 2, :new})
+        :ok = side.backup_checkpoint(:c, :then, MemoryBackup)
+        :ok = side.deactivate_checkpoint(:c)
+        side.dirty_write({:bup_set, 3, 3, :new})
+
+        {:atomic, _} = side.restore(:then, module: MemoryBackup, keep_tables: [:bup_set])
+
+        side.dirty_match_object({:bup_set, :_, :_, :_}) |> Enum.sort()
+      end)
+
+    # The deletion of what was not there yet is in stock's backup.
+    rows = fn [one, three] -> [one, {:bup_set, 2, 2, :new}, three] end
+    {:value, [{:bup_set, 1, 1, :old}, {:bup_set, 3, 3, :new}] = kept} = stock
+    assert ours == {:value, rows.(kept)}
+  end
+
   test "no such directory" do
     {stock, ours} = Door.both(fn side -> side.backup(~c"/nowhere/at/all") end)
     assert {:value, {:error, {:EXIT, {:error, {:file_error, _, :enoent}}}}} = stock

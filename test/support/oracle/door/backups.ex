@@ -5,7 +5,8 @@ defmodule Oracle.Door.Backups do
   #
   # Named exclusions, each in guides/differences.md:
   #
-  #   * `records then`: stock writes of a changed key what it is now, its deletion, and what it was; so what a backup means is compared.
+  #   * `records then`: stock writes of a changed key what it is now, its deletion, and what it was; so what a backup means is compared, and no
+  #     restore keeps a table.
   #   * `definitions then`: stock writes those of the moment of the backup, not of the checkpoint.
   #   * `told of a restore`: stock tells subscribers of each record; so nobody is subscribed then.
 
@@ -32,9 +33,9 @@ defmodule Oracle.Door.Backups do
         {:checkpoint, :restore, name,
          pick([
            [],
-           [default_op: :keep_tables],
+           [default_op: :recreate_tables],
            [skip_tables: [:door_bag]],
-           [keep_tables: [:door_ordered]]
+           [clear_tables: [:door_ordered]]
          ])}
     end
   end
