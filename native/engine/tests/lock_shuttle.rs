@@ -159,28 +159,28 @@ fn check(schedules: usize, programs: &'static [&'static [Want]]) {
 
 #[test]
 fn opposite_order() {
-    check(2_000, &[&[Record(0, Write), Record(1, Write)], &[Record(1, Write), Record(0, Write)]]);
+    check(1_500, &[&[Record(0, Write), Record(1, Write)], &[Record(1, Write), Record(0, Write)]]);
 }
 
 #[test]
 fn upgrades() {
     const UPGRADE: &[Want] = &[Record(0, Read), Record(0, Write)];
-    check(800, &[UPGRADE, UPGRADE, UPGRADE]);
+    check(600, &[UPGRADE, UPGRADE, UPGRADE]);
 }
 
 #[test]
 fn table_against_records() {
-    check(800, &[&[Table(Write)], &[Record(0, Write)], &[Record(1, Read), Record(0, Read)]]);
+    check(600, &[&[Table(Write)], &[Record(0, Write)], &[Record(1, Read), Record(0, Read)]]);
 }
 
 #[test]
 fn reader_of_the_table_then_writer_of_a_record() {
     const BOTH: &[Want] = &[Table(Read), Record(0, Write)];
-    check(800, &[BOTH, BOTH, &[Record(0, Write), Record(1, Write)]]);
+    check(600, &[BOTH, BOTH, &[Record(0, Write), Record(1, Write)]]);
 }
 
 #[test]
 fn a_hot_record() {
     const WRITE: &[Want] = &[Record(0, Write)];
-    check(800, &[WRITE, WRITE, WRITE, &[Record(0, Read), Record(1, Write)]]);
+    check(600, &[WRITE, WRITE, WRITE, &[Record(0, Read), Record(1, Write)]]);
 }
