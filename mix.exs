@@ -44,7 +44,7 @@ defmodule Remnesia.MixProject do
       files: ~w(
         lib mix.exs .formatter.exs README.md LICENSE CHANGELOG.md ARCHITECTURE.md guides docs
         Cargo.toml Cargo.lock .cargo/config.toml native/compile.exs
-        native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches native/engine/tests/*_shuttle.rs
+        native/*/Cargo.toml native/*/build.rs native/*/src native/*/benches native/engine/tests/*_shuttle.rs native/engine/tests/shuttle_common
         compat/memento/mix.exs compat/memento/compile.exs
       )
     ]

@@ -79,9 +79,9 @@ defmodule Bench.Report do
     end)
   end
 
-  @doc "Writes the page and the plot; their names say when and on what."
-  def write(results, delays) do
-    base = Charts.base("")
+  @doc "Writes the page and the plot; their names say when, on what, and `what` it is about."
+  def write(results, delays, what) do
+    base = Charts.base(what)
 
     tables =
       Enum.map_join(results, "\n", fn {n, rows} ->
@@ -102,7 +102,7 @@ defmodule Bench.Report do
         tables <> grown <> delayed
     )
 
-    File.write!(base <> ".svg", plot(hd(results)))
+    File.write!(base <> ".svg", plot(Enum.find(results, hd(results), &(elem(&1, 0) == 100_000))))
     IO.puts("written: bench/results/#{Path.basename(base)}.md and .svg")
   end
 

@@ -150,6 +150,13 @@ impl Db {
         open.map(|open| open.set_watched(watched)).is_some()
     }
 
+    /// Can its records be changed? False if there is no such table.
+    pub fn set_access(&self, name: &[u8], read_only: bool) -> bool {
+        // Under the latch, see `swap_in`.
+        let tables = self.tables.read();
+        tables.get(name).map(|open| open.set_read_only(read_only)).is_some()
+    }
+
     /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
     pub fn freeze(&self, open: &OpenTable) {
         open.freeze();
@@ -196,7 +203,7 @@ impl Db {
     pub fn put_aside(&self, name: &[u8], beside: Option<Arc<dyn Attached>>, definition: Definition, place: Place) {
         let new = self.make(name, beside, definition, place);
         let Some(former) = self.tables.write().insert(name.into(), new) else { return };
-        former.set_dropped(true);
+        self.retire(&former);
         let mut aside = self.aside.write();
         if aside.contains_key(name) {
             drop(aside);
@@ -228,13 +235,21 @@ impl Db {
     pub fn drop_table(&self, open: &OpenTable) -> Result<(), Stop> {
         if let Some(table) = place_in_log(&open.table) {
             let store = self.durable()?;
-            self.freeze(open);
             let mut commit = store.begin(0).map_err(refuse)?.ok_or(Stop::Room(0))?;
+            self.freeze(open);
+            self.retire(open);
             commit.drop_table(table);
             commit.commit();
         }
         self.take_out(open);
         Ok(())
+    }
+
+    /// Nobody who found it writes to it from now on, and who was writing has written: a row that came after the end of its table in the log
+    /// would stay on disc for ever.
+    fn retire(&self, open: &OpenTable) {
+        open.set_dropped(true);
+        drop(open.table.latch_all());
     }
 
     fn take_out(&self, open: &OpenTable) {
@@ -356,7 +371,9 @@ impl Db {
 
     /// Is there a table of this name, or will there be one when it is loaded?
     pub fn knows(&self, name: &[u8]) -> bool {
-        self.tables.read().contains_key(name) || self.loading.read().contains_key(name)
+        // Under the latch, else it might come from there to here between the two looks.
+        let tables = self.tables.read();
+        tables.contains_key(name) || self.loading.read().contains_key(name)
     }
 
     /// The tables that are not there yet, with the number of rows that they have so far.

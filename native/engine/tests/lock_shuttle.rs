@@ -1,6 +1,8 @@
 //! The locks under the model checker: threads that lock, upgrade, restart and die at every point of interleaving. Run with
 //! `cargo test --features shuttle --test lock_shuttle`.
 
+mod shuttle_common;
+
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Definition, Kind};
 use remnesia_engine::txn::lock::Wakes;
@@ -131,7 +133,7 @@ fn transaction(db: &Db, program: &[Want], inside: &Inside, dies: bool) {
     fire(&mut txn.wakes);
 }
 
-fn check(programs: &'static [&'static [Want]]) {
+fn check(schedules: usize, programs: &'static [&'static [Want]]) {
     let run = move || {
         let db = Arc::new(Db::default());
         db.start();
@@ -152,34 +154,33 @@ fn check(programs: &'static [&'static [Want]]) {
         assert!(db.locks.is_empty() && open.lock.is_free(), "a lock is left");
         open.lock.check().expect("sound");
     };
-    shuttle::check_random(run, 2_000);
-    shuttle::check_pct(run, 1_000, 3);
+    shuttle_common::check(schedules, run);
 }
 
 #[test]
 fn opposite_order() {
-    check(&[&[Record(0, Write), Record(1, Write)], &[Record(1, Write), Record(0, Write)]]);
+    check(1_500, &[&[Record(0, Write), Record(1, Write)], &[Record(1, Write), Record(0, Write)]]);
 }
 
 #[test]
 fn upgrades() {
     const UPGRADE: &[Want] = &[Record(0, Read), Record(0, Write)];
-    check(&[UPGRADE, UPGRADE, UPGRADE]);
+    check(600, &[UPGRADE, UPGRADE, UPGRADE]);
 }
 
 #[test]
 fn table_against_records() {
-    check(&[&[Table(Write)], &[Record(0, Write)], &[Record(1, Read), Record(0, Read)]]);
+    check(600, &[&[Table(Write)], &[Record(0, Write)], &[Record(1, Read), Record(0, Read)]]);
 }
 
 #[test]
 fn reader_of_the_table_then_writer_of_a_record() {
     const BOTH: &[Want] = &[Table(Read), Record(0, Write)];
-    check(&[BOTH, BOTH, &[Record(0, Write), Record(1, Write)]]);
+    check(600, &[BOTH, BOTH, &[Record(0, Write), Record(1, Write)]]);
 }
 
 #[test]
 fn a_hot_record() {
     const WRITE: &[Want] = &[Record(0, Write)];
-    check(&[WRITE, WRITE, WRITE, &[Record(0, Read), Record(1, Write)]]);
+    check(600, &[WRITE, WRITE, WRITE, &[Record(0, Read), Record(1, Write)]]);
 }

@@ -1,14 +1,16 @@
 //! Tables under the model checker: rows change in their shards while somebody scans, while an index is built and published, and while another table takes
 //! the place of the first. Interleavings at every latch; a counter or flag beside them changes in one order for all.
 
+mod shuttle_common;
+
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Cursor, Definition, IndexDefinition, Kind};
 use remnesia_engine::term::range::Range;
-use remnesia_engine::term::{read, Record, Term, Writer};
+use remnesia_engine::term::{Record, Writer};
 use remnesia_engine::txn::{Built, LockKind, OpenTable, Stop, Txn};
-use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Arc;
-use shuttle::{thread, Config, Runner};
+use shuttle::thread;
+use shuttle_common::int;
 
 const NAME: [u8; 1] = [1];
 const KINDS: [Kind; 2] = [Kind::Set, Kind::OrderedSet];
@@ -22,13 +24,6 @@ fn record(key: i64, value: i64) -> Record {
     let start = writer.len() as u32;
     writer.int(value);
     Record::build(&[0, start], &writer.buf, false, None)
-}
-
-fn int(bytes: &[u8]) -> i64 {
-    match read(bytes).0 {
-        Term::Int(i) => i,
-        other => panic!("an integer was written, got {other:?}"),
-    }
 }
 
 fn database(kind: Kind) -> Arc<Db> {
@@ -74,13 +69,9 @@ fn rows(table: &OpenTable) -> Vec<(i64, i64)> {
 }
 
 fn check(model: impl Fn(Kind) + Send + Sync + Clone + 'static) {
-    let mut config = Config::new();
-    // A walk over a whole table takes more than the checker gives.
-    config.stack_size = 1 << 20;
     for kind in KINDS {
-        let (random, first) = (model.clone(), model.clone());
-        Runner::new(RandomScheduler::new(200), config.clone()).run(move || random(kind));
-        Runner::new(PctScheduler::new(3, 150), config.clone()).run(move || first(kind));
+        let model = model.clone();
+        shuttle_common::check(250, move || model(kind));
     }
 }
 
@@ -163,7 +154,7 @@ fn an_index_that_is_published_has_every_row() {
 }
 
 #[test]
-fn a_successor_loses_no_write_and_no_watcher() {
+fn a_successor_loses_no_write_and_no_mode() {
     check(|kind| {
         let db = database(kind);
         let writers: Vec<_> = (0..2)
@@ -174,7 +165,10 @@ fn a_successor_loses_no_write_and_no_watcher() {
             .collect();
         let watcher = {
             let db = db.clone();
-            thread::spawn(move || assert!(db.watch(&NAME, true)))
+            thread::spawn(move || {
+                assert!(db.watch(&NAME, true));
+                assert!(db.set_access(&NAME, true));
+            })
         };
         let mut txn = Txn::default();
         txn.begin();
@@ -195,7 +189,7 @@ fn a_successor_loses_no_write_and_no_watcher() {
         let mut found = rows(&open);
         found.sort_unstable();
         assert_eq!(found, [(0, 3), (1, 3), (100, 7), (101, 7), (102, 7)]);
-        assert!(open.is_watched());
+        assert!(open.is_watched() && open.is_read_only());
         open.table.check().expect("sound");
     });
 }

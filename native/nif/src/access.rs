@@ -1,7 +1,7 @@
 //! Reading and writing by key.
 
 use crate::arguments::elements;
-use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
 use crate::disc::{changed_now, changed_to};
 use crate::index::dirty_refusal;
 use crate::report::remember_key;
@@ -70,7 +70,15 @@ nif!(
             call.may_wait(&open.table)?;
             let key = key(call, encoder, *key_term, &open.table)?;
             let name = record_name(open);
-            let found = open.table.look(&key, |rows| found(call, rows, name, terms));
+            let mut nothing = false;
+            let found = open.table.look(&key, |rows| {
+                nothing = rows.is_empty();
+                found(call, rows, name, terms)
+            });
+            // Another table may have taken its place since it was looked up, and its rows be let go.
+            if nothing && open.is_dropped() {
+                return read_anew(call, scratch, *table, *key_term);
+            }
             return found.term(call, name, terms);
         }
         let kind = call.kind(*kind)?;
@@ -89,6 +97,18 @@ nif!(
         })
     })
 );
+
+/// A read outside transactions of the table that has this name now.
+#[cold]
+fn read_anew(call: &Call, scratch: &mut Scratch, table: RawTerm, key_term: RawTerm) -> Answer {
+    let at = scratch.table_of(call, table)?;
+    let (encoder, terms, open) = scratch.parts(at);
+    call.may_wait(&open.table)?;
+    let key = key(call, encoder, key_term, &open.table)?;
+    let name = record_name(open);
+    let found = open.table.look(&key, |rows| found(call, rows, name, terms));
+    found.term(call, name, terms)
+}
 
 /// Who looks at the queue of a lock sees the key that is waited for.
 #[cold]

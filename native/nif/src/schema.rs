@@ -215,9 +215,7 @@ nif!(
     table_access,
     |call, [table, mode]| {
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
-        let open = DB.open(&name).ok_or(Fail::Stop(Stop::NoTable))?;
-        open.set_read_only(*mode == atoms::read_only());
-        Ok(atoms::ok())
+        if DB.set_access(&name, *mode == atoms::read_only()) { Ok(atoms::ok()) } else { Err(Fail::Stop(Stop::NoTable)) }
     }
 );
 

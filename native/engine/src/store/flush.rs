@@ -13,9 +13,8 @@ use super::log::segment::{name, Closed};
 use super::log::Log;
 use super::newest::Newest;
 use super::StoreError;
-use parking_lot::{Mutex, RwLock};
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 

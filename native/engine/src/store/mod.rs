@@ -342,6 +342,16 @@ impl Store {
         self.inner.base.compact()
     }
 
+    /// The works of the threads, for tests that have threads of their own. Each is over when the store is closed.
+    #[cfg(feature = "shuttle")]
+    pub fn works(&self) -> impl Iterator<Item = impl FnOnce() + Send + 'static> {
+        let inner = self.inner.clone();
+        WORKS.into_iter().map(move |(_, work)| {
+            let inner = inner.clone();
+            move || work(&inner)
+        })
+    }
+
     /// One step of each thread, for tests without threads.
     pub fn sync_step(&self) -> Result<bool, StoreError> {
         self.inner.log.sync_step()
@@ -384,16 +394,18 @@ impl Drop for Store {
     }
 }
 
+/// What a thread of the store does until it is closed.
+type Work = fn(&Inner);
+const WORKS: [(&str, Work); 3] = [
+    ("remnesia_sync", |inner| inner.log.sync_thread()),
+    ("remnesia_keep", |inner| inner.log.keep_thread()),
+    ("remnesia_flush", |inner| inner.flush.thread(&inner.log, &|error| inner.observer.flush_failed(error))),
+];
+
 impl Inner {
     fn start_threads(self: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, StoreError> {
-        type Work = fn(&Inner);
-        let works: [(&str, Work); 3] = [
-            ("remnesia_sync", |inner| inner.log.sync_thread()),
-            ("remnesia_keep", |inner| inner.log.keep_thread()),
-            ("remnesia_flush", |inner| inner.flush.thread(&inner.log, &|error| inner.observer.flush_failed(error))),
-        ];
         let mut threads = Vec::new();
-        for (name, work) in works {
+        for (name, work) in WORKS {
             let inner = self.clone();
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&inner));
             threads.push(thread.map_err(|e| StoreError::io("start thread", Path::new(name), &e))?);

@@ -8,7 +8,7 @@ use crate::term::{Attached, Record};
 use std::ops::Bound;
 
 /// Keeps the flush from taking anything that is appended while this lives.
-pub struct Held<'a>(#[allow(dead_code)] parking_lot::RwLockReadGuard<'a, ()>);
+pub struct Held<'a>(#[allow(dead_code)] crate::sync::RwLockReadGuard<'a, ()>);
 
 /// Gets a key and its rows; false ends the visits.
 pub type Visit<'f> = dyn FnMut(&[u8], Stored) -> Result<bool, StoreError> + 'f;

@@ -84,6 +84,9 @@ impl Txn {
         let applied = catch_unwind(AssertUnwindSafe(|| {
             let logged = match &mut journal {
                 Some(journal) => {
+                    // A dirty writer who looked before this has told the log when the latches were ours once: else what he wrote would come
+                    // after this commit in the log, and before it in memory.
+                    tables.iter().for_each(|open| drop(open.table.latch_all()));
                     journal.encode_rest(&steps)?;
                     // The commit point. Nobody else changes these keys before they are changed here.
                     journal.done();

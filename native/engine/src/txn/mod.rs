@@ -100,7 +100,7 @@ enum Place {
 }
 
 /// Changes applied under one set of latches; a larger commit goes in steps of this size.
-const STEP: usize = 256;
+const STEP: usize = if cfg!(feature = "shuttle") { 4 } else { 256 };
 /// Rows on disc that are changed where it is, as long as reads need not wait.
 const FEW: usize = 64;
 /// Rows fetched ahead together.

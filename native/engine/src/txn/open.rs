@@ -1,7 +1,7 @@
 //! A table as transactions know it: rows, lock, and whether it still is there.
 
 use super::lock::{TableLock, TxnCtl};
-use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering};
 use crate::table::{Kind, Table};
 use crate::term::{read, Attached, Term};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ const READ_ONLY: u32 = 1;
 const WATCHED: u32 = 2;
 const FROZEN: u32 = 4;
 const REPLACED: u32 = 8;
+const DROPPED: u32 = 16;
 
 pub struct OpenTable {
     /// Name as a flat term, and what lives beside it.
@@ -23,7 +24,6 @@ pub struct OpenTable {
     pub lock: TableLock,
     /// Large commits that are being applied to it; dirty writes look before they write.
     committing: AtomicU32,
-    dropped: AtomicBool,
     /// What a writer looks at first: is any bit set?
     mode: AtomicU32,
     /// The age of the transaction that froze it last.
@@ -49,7 +49,6 @@ impl OpenTable {
             table,
             lock: TableLock::default(),
             committing: AtomicU32::new(0),
-            dropped: AtomicBool::new(false),
             mode: AtomicU32::new(0),
             frozen_by: Mutex::new(0),
         }
@@ -68,11 +67,11 @@ impl OpenTable {
     /// The table was deleted; whoever still has it must look its name up again.
     #[inline]
     pub fn is_dropped(&self) -> bool {
-        self.dropped.load(Ordering::Acquire)
+        self.mode.load(Ordering::Acquire) & DROPPED != 0
     }
 
     pub fn set_dropped(&self, dropped: bool) {
-        self.dropped.store(dropped, Ordering::Release);
+        self.set_mode(DROPPED, dropped);
     }
 
     /// Nothing keeps a writer from writing, and nobody wants to be told of it.
@@ -126,8 +125,8 @@ impl OpenTable {
     /// written.
     #[inline]
     pub fn may_change(&self, logged: bool) -> bool {
-        // In this order: who froze it lets go of its lock after another table took the place of this one.
-        let still = self.is_plain() || !(self.is_frozen() || self.is_replaced());
+        // In this order: who froze it lets go of its lock after another table took the place of this one, or none.
+        let still = self.is_plain() || !(self.is_frozen() || self.is_replaced() || self.is_dropped());
         still && self.table.logged().is_some() == logged
     }
 
@@ -148,9 +147,9 @@ impl OpenTable {
 
     fn set_mode(&self, bit: u32, on: bool) {
         if on {
-            self.mode.fetch_or(bit, Ordering::Relaxed);
+            self.mode.fetch_or(bit, Ordering::Release);
         } else {
-            self.mode.fetch_and(!bit, Ordering::Relaxed);
+            self.mode.fetch_and(!bit, Ordering::Release);
         }
     }
 

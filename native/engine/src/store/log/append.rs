@@ -5,8 +5,8 @@ use super::segment::{credit, most, Closed, Segment, Spare};
 use super::{Log, OK, REPAIRING};
 use crate::store::disc_atoms::Dictionary;
 use crate::store::StoreError;
+use crate::sync::Ordering;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// The segment that is written.

@@ -3,7 +3,7 @@
 use super::segment::{credit, Spare};
 use super::{Log, CLOSED, FAILED, OK, REPAIRING, STARVED};
 use crate::store::StoreError;
-use std::sync::atomic::Ordering;
+use crate::sync::Ordering;
 use std::time::Instant;
 
 impl Log {

@@ -20,13 +20,11 @@ pub use signal::Signal;
 use super::config::{Config, Metrics, Observer};
 use super::file::{Dir, Modes};
 use super::StoreError;
-use crate::sync::Waker;
+use crate::sync::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Mutex, Ordering, Waker};
 use append::{Active, Append};
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
 use segment::{credit, Closed, Spare};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 use sync::Waiting;
@@ -154,7 +152,8 @@ impl Log {
         match self.state.load(Ordering::Acquire) {
             OK => {}
             REPAIRING => return Ok(None),
-            _ => return Err(self.refusal()),
+            // It may have been repaired between the two looks.
+            _ => return self.refused().map_or(Ok(None), Err),
         }
         if self.unsynced() > self.config.unsynced_bytes {
             self.sync_signal.notify();
@@ -234,18 +233,17 @@ impl Log {
 
     /// Why commits are refused, if they are.
     pub fn refused(&self) -> Option<StoreError> {
-        matches!(self.state.load(Ordering::Acquire), FAILED | STARVED | CLOSED).then(|| self.refusal())
+        // State and cause change together, under the latch.
+        let waiting = self.waiting.lock();
+        match self.state.load(Ordering::Acquire) {
+            CLOSED => Some(StoreError::Closed),
+            FAILED | STARVED => Some(StoreError::ReadOnly(Box::new(waiting.cause.clone().unwrap_or(StoreError::Closed)))),
+            _ => None,
+        }
     }
 
     pub fn is_closed(&self) -> bool {
         self.state.load(Ordering::Acquire) == CLOSED
-    }
-
-    fn refusal(&self) -> StoreError {
-        if self.state.load(Ordering::Acquire) == CLOSED {
-            return StoreError::Closed;
-        }
-        StoreError::ReadOnly(Box::new(self.waiting.lock().cause.clone().unwrap_or(StoreError::Closed)))
     }
 
     /// Closed segments whose frames are all on disc, in order, and no more than `most` bytes of frames of them (but one at least).

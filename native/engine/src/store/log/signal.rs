@@ -1,6 +1,6 @@
 //! How a thread of the store is told that there is work.
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::time::Instant;
 
 /// A flag to wait for. Notices that come while nobody waits are one notice.
@@ -24,9 +24,11 @@ impl Signal {
         let mut raised = self.raised.lock();
         while !*raised {
             match until {
-                None => self.condition.wait(&mut raised),
+                None => raised = self.condition.wait(raised),
                 Some(until) => {
-                    if self.condition.wait_until(&mut raised, until).timed_out() {
+                    let (guard, late) = self.condition.wait_until(&self.raised, raised, until);
+                    raised = guard;
+                    if late {
                         break;
                     }
                 }

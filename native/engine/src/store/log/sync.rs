@@ -9,8 +9,7 @@ use super::frame::{self, Kind, DATA};
 use super::segment::{self, credit, Closed, Segment, Spare};
 use super::{Log, Wait, CLOSED, FAILED, OK, REPAIRING, STARVED};
 use crate::store::StoreError;
-use crate::sync::Waker;
-use std::sync::atomic::Ordering;
+use crate::sync::{Ordering, Waker};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -230,9 +229,12 @@ impl Log {
         if let Some(cause) = broken {
             return Err(cause);
         }
-        self.waiting.lock().cause = None;
-        let announced = self.state.compare_exchange(FAILED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        let _ = self.state.compare_exchange(REPAIRING, OK, Ordering::SeqCst, Ordering::SeqCst);
+        let announced = {
+            let mut waiting = self.waiting.lock();
+            waiting.cause = None;
+            let _ = self.state.compare_exchange(REPAIRING, OK, Ordering::SeqCst, Ordering::SeqCst);
+            self.state.compare_exchange(FAILED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        };
         self.wake_room();
         if announced {
             self.observer.recovered();
