@@ -6,8 +6,9 @@
 use super::choose::Choices;
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Definition, IndexDefinition, IndexId, Kind};
+use remnesia_engine::term::range::Range;
 use remnesia_engine::term::{key, read, Record, Term, Writer};
-use remnesia_engine::txn::{LockKind, Plan, Scan, Stop, Txn};
+use remnesia_engine::txn::{look_at, LockKind, Plan, Scan, Stop, Txn};
 
 /// The key, whether it is a float, and a value.
 type Row = (i64, bool, i64);
@@ -250,13 +251,23 @@ fn all(db: &Db, model: &Model, base: &[Row], party: &mut Party, step: usize) -> 
 fn by_value(db: &Db, model: &Model, base: &[Row], party: &mut Party, value: i64, step: usize) -> Result<(), Stop> {
     let table = party.txn.table(db, &NAME)?;
     let open = party.txn.open(table).clone();
-    let plan = Plan::of_value(&open.table, 1, form(value)).expect("it has an index");
+    let range = Range::of(form(value));
+    // A few rows are found and locked in one go, before or without the plan.
+    let few = party.txn.lock_few(db, table, 1, &range)?;
+    let few = few.map(|keys| {
+        let mut rows = Vec::new();
+        look_at(&open, &keys, &mut |found| rows.extend(found.iter().map(row)));
+        rows
+    });
+    let plan = Plan::of_value(&open.table, 1, range).expect("it has an index");
     party.txn.lock_plan(db, table, &plan, LockKind::Read)?;
-    let mut found = walk(Scan::new(open, plan).expect("the index is there"), party, step);
-    found.retain(|row| row.2 == value);
+    let found = walk(Scan::new(open, plan).expect("the index is there"), party, step);
     let mut wanted = party.sees(model, base);
     wanted.retain(|row| row.2 == value);
-    assert_eq!(sorted(found), sorted(wanted));
+    for mut found in few.into_iter().chain([found]) {
+        found.retain(|row| row.2 == value);
+        assert_eq!(sorted(found), sorted(wanted.clone()));
+    }
     Ok(())
 }
 

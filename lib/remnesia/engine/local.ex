@@ -273,9 +273,19 @@ defmodule Remnesia.Engine.Local do
 
   @impl true
   def index_read(table, value, attribute) do
+    with txn when is_reference(txn) <- current(),
+         position when is_integer(position) <- Index.known(table, attribute),
+         false <- Pattern.variable?(value) do
+      Index.lookup(txn, table, value, position)
+    else
+      _other -> index_read_refused(table, value, attribute)
+    end
+  end
+
+  # What is wrong is said in Mnesia's order: first that there is no transaction.
+  defp index_read_refused(table, value, attribute) do
     within(:index_read, [table, value, attribute], fn txn ->
       position = Index.position(table, attribute)
-
       if Pattern.variable?(value), do: Signal.abort({:bad_type, table, attribute, value})
       Index.lookup(txn, table, value, position)
     end)

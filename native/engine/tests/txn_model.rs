@@ -169,8 +169,11 @@ fn agree(db: &Db, txn: &mut Txn, name: &[u8], kind: Kind, model: &[Row]) {
         for value in 0..3i64 {
             let mut form = Vec::new();
             remnesia_engine::term::key::write(&[value as u8], None, &mut form);
-            let found =
-                scan(&Scan::new(open.clone(), Plan::of_value(&open.table, 1, form).expect("indexed")).expect("there"), txn, step);
+            let found = scan(
+                &Scan::new(open.clone(), Plan::of_value(&open.table, 1, Range::of(form)).expect("indexed")).expect("there"),
+                txn,
+                step,
+            );
             let found = found.into_iter().filter(|r| r.1 == value).collect();
             let wanted = model.iter().copied().filter(|r| r.1 == value).collect();
             assert_eq!(sorted(found), sorted(wanted), "rows with value {value}");

@@ -125,7 +125,8 @@ nif!(
             _ => return Err(Fail::BadArg),
         };
         scratch.encoder.begin(call.limit());
-        let row = scratch.encoder.record(call.env, *record, arity as usize, name, |_| {})?;
+        scratch.encoder.fields(call.env, *record, arity as usize, name, |_| {})?;
+        let row = scratch.encoder.record();
         if !encode(call, scratch, *spec)? {
             return Ok(call.tuple(&[atoms::error(), call.binary(b"The match specification is too large.")]));
         }

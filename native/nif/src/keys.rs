@@ -19,18 +19,17 @@ fn answer(call: &Call, found: Option<Record>) -> RawTerm {
 /// The neighbour of a key, or the end of the table on one side. A transaction locks the whole table.
 fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backward: bool) -> Answer {
     with_scratch(|scratch| {
-        let name = name(call, scratch, table)?;
         if no_txn(ctx) {
-            let at = scratch.table(&name)?;
+            let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
             call.may_wait(&open.table)?;
             let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
             let found = walk::neighbour(open, None, key, backward).map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?;
             return Ok(answer(call, found));
         }
-        let encoder = &mut scratch.encoder;
         with_txn(call, ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
+            let table = scratch.table_in(call, txn, table)?;
+            let encoder = &mut scratch.encoder;
             txn.lock_table(table, LockKind::Read)?;
             call.may_wait(txn.rows_of(table))?;
             let key = from.map(|term| key(call, encoder, term, txn.rows_of(table))).transpose()?;
@@ -49,8 +48,7 @@ nif!(
     /// As `next` without a transaction, for a key that may be gone meanwhile.
     next_of_gone,
     |call, [table, from]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
-        let at = scratch.table(&name)?;
+        let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
         let key = key(call, encoder, *from, &open.table)?;
         Ok(answer(call, open.table.neighbour_of_gone(&key)))

@@ -1,8 +1,10 @@
 //! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
 
 mod continuation;
+mod index_read;
 
 pub use continuation::{begin, select_next};
+pub use index_read::index_read;
 
 use crate::access::decode_key;
 use crate::arguments::size;
@@ -14,7 +16,7 @@ use crate::{atoms, nif};
 use continuation::Pending;
 use remnesia_engine::matchspec::Outcome;
 use remnesia_engine::table::Table;
-use remnesia_engine::term::{key, same, Attached, Record};
+use remnesia_engine::term::{same, Attached, Record};
 use remnesia_engine::txn::overlay::Overlay;
 use remnesia_engine::txn::{in_order, plan, By, Course, LockKind, OpenTable, Plan, Scan, Sorted};
 use rustler::sys::*;
@@ -109,6 +111,11 @@ pub struct Select {
 }
 
 impl Want {
+    /// There is nothing to visit, and nothing to say of it.
+    fn finds_nothing(&self, plan: &Plan) -> bool {
+        matches!(plan, Plan::Nothing) && !matches!(self, Want::Count { .. })
+    }
+
     fn visit(&mut self, rows: &[Record], hits: &mut VecDeque<Hit>) {
         match self {
             Want::Keys => hits.extend(rows.first().cloned().map(Hit::Key)),
@@ -132,10 +139,7 @@ impl Want {
                     }
                 }
             }
-            Want::Count { spec, visited, matched } => {
-                *visited += rows.len();
-                *matched += rows.iter().filter(|record| spec.run(record) != Outcome::NoMatch).count();
-            }
+            Want::Count { .. } => {}
         }
     }
 }
@@ -235,10 +239,6 @@ impl Select {
             let name = table_name(call, &self.scan.open);
             return Err(Fail::Reason(call.tuple(&[atoms::table_damaged(), name])));
         }
-        // What leads to nothing is not worth a look at the clock.
-        if self.scan.is_done() && self.hits.is_empty() && !self.sorting && !matches!(self.want, Want::Count { .. }) {
-            return Ok((atoms::done(), call.list(&[])));
-        }
         if !call.dirty && !self.scan.is_done() && self.may_wait() {
             return Err(Fail::Disc);
         }
@@ -289,6 +289,11 @@ impl Select {
                 Want::Sort(_, sorted) if self.scan.is_done() => {
                     self.sorting = sorted.take(self.step, |hit| hits.push_back(hit));
                 }
+                // Nothing but the count is done with a row: that is little beside the way to what is done.
+                Want::Count { spec, visited, matched } => self.scan.step(overlay, self.step, &mut |rows| {
+                    *visited += rows.len();
+                    *matched += rows.iter().filter(|record| spec.run(record) != Outcome::NoMatch).count();
+                }),
                 _ => self.scan.step(overlay, self.step.min(most), &mut |rows| want.visit(rows, hits)),
             }
             self.reach = if self.hits.is_empty() { most.saturating_mul(2) } else { 0 };
@@ -359,7 +364,11 @@ pub fn search(
             let open = scratch.open(call, table)?;
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let plan = pick(&spec, &open.table)?;
-            return begin(call, Select::new(&open, plan, want(spec), limit)?, None, &mut scratch.terms);
+            let want = want(spec);
+            if want.finds_nothing(&plan) {
+                return Ok(call.tuple(&[atoms::done(), call.list(&[])]));
+            }
+            return begin(call, Select::new(&open, plan, want, limit)?, None, &mut scratch.terms);
         }
         with_txn(call, ctx, |txn| {
             let table_ = scratch.table_in(call, txn, table)?;
@@ -368,8 +377,12 @@ pub fn search(
                 crate::access::writable(txn.open(table_))?;
             }
             let plan = pick(&spec, txn.rows_of(table_))?;
+            let want = want(spec);
+            if want.finds_nothing(&plan) {
+                return Ok(call.tuple(&[atoms::done(), call.list(&[])]));
+            }
             txn.lock_plan(&DB, table_, &plan, kind)?;
-            let select = Select::new(txn.open(table_), plan, want(spec), limit)?;
+            let select = Select::new(txn.open(table_), plan, want, limit)?;
             begin(call, select, Some(txn.overlay()), &mut scratch.terms)
         })
     })
@@ -431,38 +444,3 @@ nif!(all_keys, |call, [ctx, table]| with_scratch(|scratch| {
         begin(call, select, Some(txn.overlay()), &mut scratch.terms)
     })
 }));
-
-nif!(
-    /// Rows whose field is `=:=` the value.
-    index_read,
-    |call, [ctx, table, value, position]| with_scratch(|scratch| {
-        let name = name(call, scratch, *table)?;
-        let mut position_ = 0i64;
-        // SAFETY: sets the integer when the term is one.
-        unsafe { enif_get_int64(call.env, *position, &mut position_) };
-        let field = usize::try_from(position_ - 2).map_err(|_| Fail::BadArg)?;
-        let encoder = &mut scratch.encoder;
-        encoder.begin(call.limit());
-        encoder.term(call.env, *value)?;
-        let living = encoder.transient(call.env);
-        let mut form = Vec::new();
-        key::write(encoder.bytes(), crate::access::beside(&living), &mut form);
-        let want = Want::Field { field, value: encoder.bytes().to_vec(), negative_zero: encoder.writer.negative_zero };
-        let plan = |open: &OpenTable| {
-            let unindexed = || Fail::Reason(call.tuple(&[atoms::badarg(), call.list(&[*table, *value, *position])]));
-            Plan::of_value(&open.table, field, form).ok_or_else(unindexed)
-        };
-        if no_txn(*ctx) {
-            let open = DB.sound(&name)?;
-            let plan = plan(&open)?;
-            return begin(call, Select::new(&open, plan, want, 0)?, None, &mut scratch.terms);
-        }
-        with_txn(call, *ctx, |txn| {
-            let table = txn.table(&DB, &name)?;
-            let plan = plan(txn.open(table))?;
-            txn.lock_plan(&DB, table, &plan, LockKind::Read)?;
-            let select = Select::new(txn.open(table), plan, want, 0)?;
-            begin(call, select, Some(txn.overlay()), &mut scratch.terms)
-        })
-    })
-);

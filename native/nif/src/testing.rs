@@ -125,11 +125,13 @@ nif!(
                 let begun = Instant::now();
                 for _ in 0..n_ {
                     scratch.encoder.begin(call.limit());
-                    scratch.encoder.record(call.env, *tuple, arity, name, |_| {})?;
+                    scratch.encoder.fields(call.env, *tuple, arity, name, |_| {})?;
+                    drop(scratch.encoder.record());
                 }
                 best[1] = best[1].min(begun.elapsed().as_nanos() as f64 / n_ as f64);
                 scratch.encoder.begin(call.limit());
-                let record = scratch.encoder.record(call.env, *tuple, arity, name, |_| {})?;
+                scratch.encoder.fields(call.env, *tuple, arity, name, |_| {})?;
+                let record = scratch.encoder.record();
                 let env = ScratchEnv::new();
                 let begun = Instant::now();
                 for _ in 0..n_ {

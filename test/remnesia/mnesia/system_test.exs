@@ -17,7 +17,7 @@ defmodule Remnesia.Mnesia.SystemTest do
   test "every item of Mnesia is there, and of its kind" do
     stock = :mnesia.system_info(:all)
     ours = :remnesia.system_info(:all)
-    assert Enum.sort(Keyword.keys(stock)) == Enum.sort(Keyword.keys(ours))
+    assert Keyword.keys(stock) == Keyword.keys(ours)
 
     for {item, value} <- stock do
       assert {item, kind(value)} == {item, kind(ours[item])}
@@ -30,6 +30,11 @@ defmodule Remnesia.Mnesia.SystemTest do
   defp kind(value) when is_atom(value), do: :atom
   defp kind(value) when is_integer(value), do: :integer
   defp kind(value) when is_tuple(value), do: tuple_size(value)
+
+  test "a schema on what is no node, or on nodes that are no list" do
+    for nodes <- [[1], ["x", 2], [{:a}], [1, 1], :x, 7],
+        do: assert(:remnesia.create_schema(nodes) == :mnesia.create_schema(nodes))
+  end
 
   test "locks that are held and waited for, as stock shows them" do
     {stock, ours} =

@@ -23,11 +23,17 @@ defmodule Remnesia.Engine.Local.Dirty do
       when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     case Native.write(nil, table, record, :write) do
       :ok -> :ok
-      signal -> settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
+      :"$watched" -> written(Watch.write(table, record), table, record)
+      signal -> written(signal, table, record)
     end
   end
 
   def write(table, record), do: Signal.abort({:bad_type, table, record})
+
+  defp written(:ok, _table, _record), do: :ok
+
+  defp written(signal, table, record),
+    do: settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
 
   @spec delete(term, term) :: :ok | no_return
   def delete(table, key) do

@@ -16,11 +16,30 @@ defmodule Remnesia.Engine.Local.Index do
 
   def position(table, attribute) do
     case {Definitions.attributes(table), attribute} do
-      {nil, _attribute} -> unknown(table)
-      {_attributes, {_plugin} = position} -> position
-      {attributes, attribute} -> find(attributes, attribute, 2)
+      {nil, _attribute} ->
+        unknown(table)
+
+      {_attributes, {_plugin} = position} ->
+        position
+
+      {attributes, attribute} ->
+        find(attributes, attribute, 2) || Signal.abort({:bad_type, attribute})
     end
   end
+
+  @doc "The position of an attribute that may have an index; nil where something is wrong, which is for `position/2` to say."
+  @spec known(term, term) :: pos_integer | nil
+  def known(table, attribute) when is_atom(attribute) and is_atom(table) and table != :schema do
+    case Definitions.attributes(table) do
+      [_key | attributes] -> find(attributes, attribute, 3)
+      nil -> nil
+    end
+  end
+
+  def known(table, position) when is_integer(position) and position > 2 and is_atom(table),
+    do: position
+
+  def known(_table, _attribute), do: nil
 
   defp unknown(table) do
     if Native.running(),
@@ -30,7 +49,7 @@ defmodule Remnesia.Engine.Local.Index do
 
   defp find([attribute | _], attribute, position), do: position
   defp find([_ | rest], attribute, position), do: find(rest, attribute, position + 1)
-  defp find([], attribute, _position), do: Signal.abort({:bad_type, attribute})
+  defp find([], _attribute, _position), do: nil
 
   @doc "The records with this value, within a transaction."
   @spec lookup(reference, atom, term, term) :: [tuple] | no_return

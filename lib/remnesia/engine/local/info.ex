@@ -218,11 +218,18 @@ defmodule Remnesia.Engine.Local.Info do
              ~w(access_module backend_types dc_dump_limit fallback_activated master_node_tables max_transfer_size no_table_loaders
                 send_compressed)a
 
-  @doc "One item of the system, or all of them."
+  # The others are in the order of their names, but for one.
+  @last ~w(core_dir no_table_loaders dc_dump_limit send_compressed max_transfer_size version)a
+
+  defp place(:fallback_error_function), do: {:ignore_fallback_at_startup, 1}
+  defp place(item), do: {item, 0}
+
+  @doc "One item of the system, or all of them, in Mnesia's order."
   @spec system(term) :: term | no_return
   def system(:all) do
     items = if Native.running(), do: @running ++ @always, else: @stopped
-    for item <- Enum.sort(items), do: {item, system_item(item)}
+    last = Enum.filter(@last, &(&1 in items))
+    for item <- Enum.sort_by(items -- last, &place/1) ++ last, do: {item, system_item(item)}
   end
 
   def system(item) when item in @running do

@@ -32,6 +32,8 @@ defmodule Remnesia.Engine.Local.Nodes do
   end
 
   # What keeps a node from getting a schema.
+  defp schema_there(node) when not is_atom(node), do: {:badarg, node}
+
   defp schema_there(node) when node != node(),
     do: {node, {~c"All nodes not running", node, :nodedown}}
 

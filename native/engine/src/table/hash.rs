@@ -179,14 +179,14 @@ impl Shard {
         }
     }
 
-    /// Asks for the rows of a key, or for the chained bucket where they may be.
+    /// Asks for the rows of a key with this hash, or for the chained bucket where they may be.
     #[inline]
-    pub fn prefetch_rows(&self, key: &Key) {
+    pub fn prefetch_rows(&self, hash: u64) {
         if self.bucket_count == 0 {
             return;
         }
-        let bucket = self.head(self.bucket(key.hash as u32));
-        match bucket.same(key.hash as u32) {
+        let bucket = self.head(self.bucket(hash as u32));
+        match bucket.same(hash as u32) {
             0 if bucket.next != NONE => prefetch(self.link(bucket.next)),
             0 => {}
             same => bucket.rows[same.trailing_zeros() as usize].iter().for_each(Rows::prefetch),

@@ -14,14 +14,15 @@ pub use delta::Deltas;
 pub use live::Indexes;
 pub use unique::{claim, undo, Claim, Violation};
 
+use super::bytes::Bytes;
 use crate::reaper;
 use crate::sync::{RwLock, RwLockWriteGuard};
 use crate::term::{form_len, key, Record};
-use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-type Entry = SmallVec<[u8; 24]>;
+/// The forms of the values, then the key.
+type Entry = Bytes<24>;
 
 /// What an index is, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +52,9 @@ pub struct Index {
     bytes: AtomicUsize,
 }
 
-fn entry(value: &[u8], key: &[u8]) -> Entry {
-    let mut e = Entry::with_capacity(value.len() + key.len());
-    e.extend_from_slice(value);
-    e.extend_from_slice(key);
-    e
-}
-
 /// A tree node holds six entries or more; this is what one costs on average.
 fn cost(e: &Entry) -> usize {
-    44 + if e.spilled() { e.len() + 8 } else { 0 }
+    44 + if e.is_elsewhere() { e.len() + 8 } else { 0 }
 }
 
 /// Length of the first `count` forms.
@@ -94,7 +88,7 @@ impl Index {
     }
 
     #[inline]
-    fn write_value(&self, record: &Record, form: &mut Vec<u8>) {
+    pub(super) fn write_value(&self, record: &Record, form: &mut Vec<u8>) {
         let beside = record.attached().map(|a| &**a);
         self.fields().iter().for_each(|&field| key::write(record.field(field), beside, form));
     }
@@ -122,7 +116,7 @@ impl Index {
     }
 
     pub(super) fn contains(&self, value: &[u8], key: &[u8]) -> bool {
-        self.entries.read().contains(&entry(value, key))
+        self.entries.read().contains(&Entry::joined(value, key))
     }
 
     pub fn len(&self) -> usize {

@@ -2,13 +2,13 @@
 //!
 //! In a set or bag that is the canonical form of the key (`1` and `1.0` are two keys); in an ordered_set the ordered form (one key).
 
+use super::bytes::Bytes;
 use crate::term::atom::host;
 use crate::term::order::Beside;
 use crate::term::{canonical_zero, key, Record};
-use smallvec::SmallVec;
 
 /// Bytes of a key, inline when short.
-pub type KeyBytes = SmallVec<[u8; 16]>;
+pub type KeyBytes = Bytes<16>;
 
 /// Identity of a key in one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Key {
     #[inline]
     pub fn exact(flat: &[u8], negative_zero: bool) -> Key {
         if negative_zero && !host().signed_zero() {
-            return Key::of(SmallVec::from_vec(canonical_zero(flat)));
+            return Key::of(KeyBytes::from(canonical_zero(flat)));
         }
         Key::of(inline(flat))
     }
@@ -47,7 +47,7 @@ impl Key {
     pub fn ordered(flat: &[u8], beside: Beside) -> Key {
         let mut bytes = Vec::with_capacity(24);
         key::write(flat, beside, &mut bytes);
-        Key::of(SmallVec::from_slice(&bytes))
+        Key::of(KeyBytes::from_slice(&bytes))
     }
 
     /// Key from its identity bytes.
@@ -78,9 +78,9 @@ fn inline(flat: &[u8]) -> KeyBytes {
         // The two ends; where they overlap they are the same.
         4..=7 => u128::from(half(0) | half(n - 4) << (8 * (n - 4))),
         8..=16 => u128::from(word(0)) | u128::from(word(n - 8)) << (8 * (n - 8)),
-        _ => return SmallVec::from_slice(flat),
+        _ => return KeyBytes::from_slice(flat),
     };
-    SmallVec::from_buf_and_len(bytes.to_le_bytes(), n)
+    KeyBytes::from_array(bytes.to_le_bytes(), n)
 }
 
 /// Hash of identity bytes: picks shard, bucket and lock.

@@ -4,6 +4,7 @@
 //! tables as one step, holding the latches of all their parts, taken in the order (table, part), then (table, index).
 
 pub mod below;
+mod bytes;
 pub mod change;
 pub mod disc;
 mod fill;
@@ -195,17 +196,26 @@ impl Table {
         self.store.prefetch(key.hash);
     }
 
-    /// The same for a flat key, before its identity is known for certain.
+    /// The same for a flat key, before its identity is known for certain; answers its hash, which is that of the key nearly always.
     #[inline]
-    pub fn prefetch_flat(&self, flat: &[u8]) {
-        if matches!(self.store, Store::Hash(_)) {
-            self.store.prefetch(key::hash(flat));
+    pub fn prefetch_flat(&self, flat: &[u8]) -> u64 {
+        if !matches!(self.store, Store::Hash(_)) {
+            return 0;
         }
+        let hash = key::hash(flat);
+        self.store.prefetch(hash);
+        hash
     }
 
     #[inline]
     pub fn prefetch_rows(&self, key: &Key) {
-        self.store.prefetch_rows(key);
+        self.store.prefetch_rows(key.hash);
+    }
+
+    /// The same by the hash of a key.
+    #[inline]
+    pub fn prefetch_rows_of(&self, hash: u64) {
+        self.store.prefetch_rows(hash);
     }
 
     pub fn rows(&self, key: &Key) -> SmallVec<[Record; 2]> {
@@ -269,8 +279,13 @@ impl Table {
 
     /// The index values that a change takes away from the rows of a key, or brings, as ordered forms. A bag may name some that stay.
     pub fn changed_values(&self, old: &[Record], change: &Change, mut f: impl FnMut(&Index, &[u8])) {
+        let mut form = Vec::new();
         for index in self.indexes.load().iter() {
-            let mut value = |record: &Record| f(index, &index.value(record));
+            let mut value = |record: &Record| {
+                form.clear();
+                index.write_value(record, &mut form);
+                f(index, &form)
+            };
             match (change, old) {
                 (Change::Put(new), [before]) if index.same_value(before, new) => {}
                 (Change::Put(new), _) => old.iter().chain([new]).for_each(value),

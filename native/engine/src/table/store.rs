@@ -153,10 +153,10 @@ impl Store {
 
     /// Asks for the rows of a key; its bucket should be there already.
     #[inline]
-    pub fn prefetch_rows(&self, key: &Key) {
+    pub fn prefetch_rows(&self, hash: u64) {
         if let Store::Hash(parts) = self {
-            if let Some(shard) = parts[(key.hash >> 58) as usize].inner.try_read() {
-                shard.prefetch_rows(key);
+            if let Some(shard) = parts[(hash >> 58) as usize].inner.try_read() {
+                shard.prefetch_rows(hash);
             }
         }
     }

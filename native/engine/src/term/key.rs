@@ -47,8 +47,11 @@ enum Op<'a> {
 
 /// Appends the ordered form of the first term of `bytes`; `beside` holds the content of its large binaries.
 pub fn write(bytes: &[u8], beside: Beside, out: &mut Vec<u8>) {
-    if let Term::Int(i) = read(bytes).0 {
-        return integer(i, out);
+    match read(bytes).0 {
+        Term::Int(i) => return integer(i, out),
+        // What leaves no work behind needs no list of it.
+        Term::Float(_) | Term::Atom(_) | Term::Binary(_) => return term(bytes, false, beside, out, &mut Vec::new()),
+        _ => {}
     }
     let mut ops = vec![Op::Term(bytes, false)];
     let mut outer: Vec<Vec<u8>> = Vec::new();

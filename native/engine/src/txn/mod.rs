@@ -6,6 +6,7 @@
 
 mod build;
 mod commit;
+mod few;
 mod gather;
 mod grow;
 mod held;
@@ -28,6 +29,7 @@ mod watch;
 mod write_set;
 
 pub use build::Built;
+pub use few::{few_keys, look_at, Keys};
 pub use gather::Source;
 pub use held::TableRef;
 pub use locking::LockKind;

@@ -40,13 +40,13 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// Rows whose field has a value of this ordered form. `1` and `1.0` share a form: the visitor compares the field. None if no index
-    /// begins with the field.
-    pub fn of_value(table: &Table, field: usize, form: Vec<u8>) -> Option<Plan> {
+    /// Rows whose field has a value of one ordered form, which is this range. `1` and `1.0` share a form: the visitor compares the field. None
+    /// if no index begins with the field.
+    pub fn of_value(table: &Table, field: usize, value: Range) -> Option<Plan> {
         let list = table.indexes.load();
         let mut first = list.iter().filter(|index| index.fields()[0] == field && index.is_ready());
         let index = first.clone().find(|index| index.fields().len() == 1).or_else(|| first.next())?;
-        Some(Plan::by_index(table.kind(), index, vec![Range::of(form)], 1))
+        Some(Plan::by_index(table.kind(), index, vec![value], 1))
     }
 
     /// Ranges of an index, which bind so many of its first fields to one value.
@@ -312,7 +312,7 @@ fn keep_common(open: &OpenTable, overlay: Option<&Overlay>, second: Option<&Inde
 }
 
 /// Visits the rows of keys, in their order. Rows lie all over the memory: what will be read is fetched ahead.
-fn look(open: &OpenTable, overlay: Option<&Overlay>, keys: &[Key], visit: &mut dyn FnMut(&[Record])) {
+pub(super) fn look(open: &OpenTable, overlay: Option<&Overlay>, keys: &[Key], visit: &mut dyn FnMut(&[Record])) {
     for batch in keys.chunks(BATCH) {
         batch.iter().for_each(|key| open.table.prefetch(key));
         batch.iter().for_each(|key| open.table.prefetch_rows(key));

@@ -45,20 +45,26 @@ impl Txn {
         if self.held.table_modes(table).grants(Modes::S) {
             return Ok(());
         }
-        let open = self.held.open(table).clone();
         // An index that is gone is found missing by the search itself.
-        let list = open.table.indexes.load();
+        let list = self.rows_of(table).indexes.load();
         let Some(index) = list.iter().find(|one| one.id == index) else { return Ok(()) };
-        self.enter(table, Modes::IS)?;
-        let forms = &range.low[..forms_len(&range.low, bound)];
-        self.acquire(db, value_lock(open.id(), &index.fields()[..bound], forms), Modes::S)?;
-        self.lock_mode(table, Modes::IS)?;
+        self.lock_value(db, table, index, &range.low[..forms_len(&range.low, bound)], bound)?;
         let mut hashes: SmallVec<[u64; 8]> = SmallVec::new();
         index.keys_bound(range, bound, None, MANY_HITS + 1, |key| hashes.push(hash(&key)));
         if hashes.len() > MANY_HITS {
             return self.lock_mode(table, Modes::S);
         }
-        hashes.into_iter().try_for_each(|hash| self.acquire(db, LockId { table: open.id(), hash }, Modes::S))
+        let table = self.held.open(table).id();
+        hashes.into_iter().try_for_each(|hash| self.acquire(db, LockId { table, hash }, Modes::S))
+    }
+
+    /// Locks the value of the first fields of an index for a reader.
+    #[inline]
+    pub(super) fn lock_value(&mut self, db: &Db, table: TableRef, index: &Index, forms: &[u8], bound: usize) -> Result<(), Stop> {
+        let id = self.held.open(table).id();
+        self.enter(table, Modes::IS)?;
+        self.acquire(db, value_lock(id, &index.fields()[..bound], forms), Modes::S)?;
+        self.lock_mode(table, Modes::IS)
     }
 
     /// Locks the unique values that a record brings, at the write: who brings them too waits here already.

@@ -141,26 +141,18 @@ impl Encoder {
         (!self.live.is_empty()).then(|| Transient::new(env, std::mem::take(&mut self.live)))
     }
 
-    /// Encodes a record tuple and makes the row of it. `key` is told the flat key before the other fields are looked at.
+    /// Makes the row of the fields that were encoded.
     #[inline]
-    pub fn record(
-        &mut self,
-        env: Env,
-        tuple: RawTerm,
-        arity: usize,
-        name: RawTerm,
-        key: impl FnOnce(&[u8]),
-    ) -> Result<Record, EncodeError> {
-        self.fields(env, tuple, arity, name, key)?;
+    pub fn record(&mut self) -> Record {
         let attached = self.attached();
         let record = Record::build(&self.starts, &self.writer.buf, self.writer.negative_zero, attached);
         if self.writer.buf.capacity() > KEEP {
             self.forget();
         }
-        Ok(record)
+        record
     }
 
-    /// Encodes the fields of a record tuple, all but the record name.
+    /// Encodes the fields of a record tuple, all but the record name. `key` is told the flat key before the other fields are looked at.
     #[inline]
     pub fn fields(
         &mut self,

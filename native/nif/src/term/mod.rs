@@ -3,7 +3,7 @@
 //! Raw `enif` calls, because this is the hottest code there is. No function recurses on the depth of a term.
 //!
 //! * Encoding, with memory that is used again from call to call: [`Encoder::begin`]`(limit)`, then either
-//!   `record(env, tuple, arity, name) -> Result<Record, EncodeError>`, or `term(env, term)` any number of times, after which `bytes()`
+//!   `fields(env, tuple, arity, name, key)` and `record()`, or `term(env, term)` any number of times, after which `bytes()`
 //!   are the flat bytes, `attached()` the living terms for a record and `transient(env)` the same for the time of the call.
 //!   `limit` is work in bytes; past it the answer is [`EncodeError::TooLong`], and the caller goes to a dirty scheduler.
 //! * Decoding: [`decode_record`]`(env, record, name, terms)` and [`decode`]`(env, bytes, beside)`. They cannot fail and have no limit,

@@ -3,7 +3,7 @@
 //! From its first moment on writers keep it. The rows that were there before are visited in steps, each put in under the latch of
 //! its shard: whatever a writer does to it comes before or after as a whole, and putting in what is there already changes nothing.
 
-use super::{entry, Index, IndexDefinition, Violation};
+use super::{Entry, Index, IndexDefinition, Violation};
 use crate::table::store::Latched;
 use crate::table::{Cursor, Table};
 use crate::term::Record;
@@ -40,7 +40,7 @@ impl Table {
             for index in indexes.iter() {
                 let mut entries = index.latch();
                 for record in rows {
-                    entries.put(entry(&index.value(record), &key.bytes));
+                    entries.put(Entry::joined(&index.value(record), &key.bytes));
                 }
             }
         });
@@ -65,7 +65,7 @@ impl Index {
         let mut entries = self.latch();
         for record in rows {
             let value = self.value(record);
-            let e = entry(&value, key);
+            let e = Entry::joined(&value, key);
             if self.is_unique() && entries.others(&value, &e).next().is_some() {
                 return Some(record.clone());
             }

@@ -1,6 +1,6 @@
 //! What changes of rows do to the indexes: noted under the latches of the shards, applied under those of the indexes.
 
-use super::{entry, Entry, Index, Indexes};
+use super::{Entry, Index, Indexes};
 use crate::term::Record;
 use arc_swap::Guard;
 use smallvec::SmallVec;
@@ -28,7 +28,7 @@ impl Deltas {
         }
         let indexes = indexes.load();
         let deltas = indexes.iter().map(|_| Delta::default()).collect();
-        Deltas(Some(Noted { indexes, deltas, form: Vec::with_capacity(32) }))
+        Deltas(Some(Noted { indexes, deltas, form: Vec::new() }))
     }
 
     /// There is no index.
@@ -73,8 +73,9 @@ impl Index {
                 let mut one = |rows: &[Record]| {
                     let record = rows.first()?;
                     form.clear();
+                    form.reserve(32);
                     self.write_value(record, form);
-                    Some(entry(form, key))
+                    Some(Entry::joined(form, key))
                 };
                 let (old, new) = (one(before), one(after));
                 if old != new {
@@ -90,8 +91,8 @@ impl Index {
                     forms
                 };
                 let (old, new) = (forms(before), forms(after));
-                delta.extend(old.iter().filter(|v| new.binary_search(v).is_err()).map(|v| (false, entry(v, key))));
-                delta.extend(new.iter().filter(|v| old.binary_search(v).is_err()).map(|v| (true, entry(v, key))));
+                delta.extend(old.iter().filter(|v| new.binary_search(v).is_err()).map(|v| (false, Entry::joined(v, key))));
+                delta.extend(new.iter().filter(|v| old.binary_search(v).is_err()).map(|v| (true, Entry::joined(v, key))));
             }
         }
     }

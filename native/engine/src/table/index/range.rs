@@ -4,7 +4,6 @@ use super::{forms_len, Entry, Index};
 use crate::table::key::KeyBytes;
 use crate::table::store::range::{begin, end};
 use crate::term::range::Range;
-use smallvec::SmallVec;
 use std::ops::Bound;
 
 impl Index {
@@ -41,8 +40,8 @@ impl Index {
         let entries = self.entries.read();
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
-        for entry in entries.range::<[u8], _>((begin(range, after), end(range))).take(max) {
-            f(SmallVec::from_slice(&entry[key.unwrap_or_else(|| forms_len(entry, self.fields().len()))..]));
+        for entry in entries.range::<Entry, _>((begin(range, after).map(Entry::from), end(range).map(Entry::from))).take(max) {
+            f(KeyBytes::from_slice(&entry[key.unwrap_or_else(|| forms_len(entry, self.fields().len()))..]));
             last = Some(entry);
             visited += 1;
         }
@@ -58,8 +57,8 @@ impl Index {
         let to = before.map_or(end(range), Bound::Excluded);
         let mut last: Option<&Entry> = None;
         let mut visited = 0;
-        for entry in entries.range::<[u8], _>((begin(range, None), to)).rev().take(max) {
-            f(SmallVec::from_slice(&entry[forms_len(entry, self.fields().len())..]));
+        for entry in entries.range::<Entry, _>((begin(range, None).map(Entry::from), to.map(Entry::from))).rev().take(max) {
+            f(KeyBytes::from_slice(&entry[forms_len(entry, self.fields().len())..]));
             last = Some(entry);
             visited += 1;
         }
@@ -71,6 +70,7 @@ impl Index {
         if range.is_empty() {
             return 0;
         }
-        self.entries.read().range::<[u8], _>((begin(range, None), end(range))).take(max).count()
+        let bounds = (begin(range, None).map(Entry::from), end(range).map(Entry::from));
+        self.entries.read().range::<Entry, _>(bounds).take(max).count()
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A claim names a key whose row does not have the value yet, which readers do not mind: they look at the row.
 
-use super::{entry, Entries, Entry, Index, IndexId};
+use super::{Entries, Entry, Index, IndexId};
 use crate::table::rows::Rows;
 use crate::table::{Change, Key, Kind, Table};
 use crate::term::Record;
@@ -33,7 +33,7 @@ impl Violation {
 impl Entries<'_> {
     /// Entries of a value but for this one.
     pub(super) fn others<'a>(&'a self, value: &'a [u8], own: &'a Entry) -> impl Iterator<Item = &'a Entry> {
-        let from = self.tree.range::<[u8], _>((Bound::Included(value), Bound::Unbounded));
+        let from = self.tree.range::<Entry, _>((Bound::Included(Entry::from_slice(value)), Bound::Unbounded));
         from.take_while(move |e| e.starts_with(value)).filter(move |e| *e != own)
     }
 }
@@ -70,9 +70,9 @@ impl Claim {
         let values = |rows: &[Record]| rows.iter().map(|row| self.index.value(row)).collect::<SmallVec<[Vec<u8>; 1]>>();
         let (before, now) = (values(old), values(&after));
         for (value, record) in now.iter().zip(&after).filter(|(value, _)| !before.contains(value)) {
-            self.new.push(New { entry: entry(value, &key.bytes), value: value.len(), record: record.clone() });
+            self.new.push(New { entry: Entry::joined(value, &key.bytes), value: value.len(), record: record.clone() });
         }
-        self.gone.extend(before.iter().filter(|value| !now.contains(value)).map(|value| entry(value, &key.bytes)));
+        self.gone.extend(before.iter().filter(|value| !now.contains(value)).map(|value| Entry::joined(value, &key.bytes)));
     }
 
     /// Puts some of the new entries in, up to the first that must not be. What the same changes take away from other keys is free.

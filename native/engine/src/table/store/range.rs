@@ -38,7 +38,8 @@ impl Store {
             Store::Disc(disc) => return disc.scan_range((begin(range, after), end(range)), max, f),
             Store::Hash(_) => return None,
         };
-        let mut keys = tree.range::<[u8], _>((begin(range, after), end(range))).take(max);
+        let mut keys =
+            tree.range::<KeyBytes, _>((begin(range, after).map(KeyBytes::from), end(range).map(KeyBytes::from))).take(max);
         let (mut last, mut visited) = (None, 0);
         loop {
             let batch: SmallVec<[(&KeyBytes, &Rows); BATCH]> = keys.by_ref().take(BATCH).collect();
@@ -55,7 +56,8 @@ impl Store {
     pub fn count_range(&self, range: &Range, max: usize) -> usize {
         match self {
             Store::Ordered(tree) if !range.is_empty() => {
-                tree.inner.read().range::<[u8], _>((begin(range, None), end(range))).take(max).count()
+                let bounds = (begin(range, None).map(KeyBytes::from), end(range).map(KeyBytes::from));
+                tree.inner.read().range::<KeyBytes, _>(bounds).take(max).count()
             }
             Store::Disc(disc) if !range.is_empty() => disc.count_range(range, max),
             _ => 0,
