@@ -1,19 +1,6 @@
 defmodule Remnesia.ClusterTest do
   # Both doors on several nodes: Mnesia's protocol, native tables, the usual names.
-  use ExUnit.Case, async: true
-
-  import Remnesia.Peers, only: [on: 2]
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
-
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-cluster-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    names = for letter <- ~w(a b c), do: :"#{letter}c#{context.line}"
-    {:ok, dir: dir, names: names, options: [dir: dir]}
-  end
+  use Remnesia.PeerCase, async: true
 
   defp meet([first | others]),
     do: for({_peer, node} <- others, do: :pong = Peers.call(first, :net_adm, :ping, [node]))
@@ -68,7 +55,7 @@ defmodule Remnesia.ClusterTest do
     for peer <- peers, do: :ok = Peers.call(peer, :remnesia, :start, [])
 
     for peer <- peers,
-        do: :ok = Peers.call(peer, :remnesia, :wait_for_tables, [[:distributed_users], 20_000])
+        do: :ok = Peers.call(peer, :remnesia, :wait_for_tables, [[:distributed_users], 120_000])
 
     assert read.(one) == read.(two)
     assert {:atomic, [_alice]} = read.(one)
@@ -279,8 +266,7 @@ defmodule Remnesia.ClusterTest do
     :ok = Peers.call(one, Remnesia, :start, [])
     {:atomic, :ok} = Peers.call(one, :remnesia, :create_table, [:kept, [disc_copies: [node]]])
     :ok = Peers.call(one, :remnesia, :dirty_write, [{:kept, 1, :then}])
-    file = ~c"/tmp/remnesia-cluster-#{System.pid()}.bup"
-    on_exit(fn -> File.rm(file) end)
+    file = String.to_charlist(Path.join(context.dir, "kept.bup"))
     assert Peers.call(one, :remnesia, :backup, [file]) == :ok
     :ok = Peers.call(one, :remnesia, :dirty_write, [{:kept, 1, :now}])
     assert Peers.call(one, :remnesia, :restore, [file, []]) == {:atomic, [:kept]}

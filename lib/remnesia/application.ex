@@ -7,6 +7,7 @@ defmodule Remnesia.Application do
   use Application
 
   alias Remnesia.Engine.Choice
+  alias Remnesia.Backend.Kept
   alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Local.{Checkpoints, Disc}
   alias Remnesia.Native
@@ -19,7 +20,10 @@ defmodule Remnesia.Application do
     with :ok <- load(), :ok <- Start.choose(), :ok <- start_database() do
       options = [strategy: :one_for_one, name: Remnesia.Supervisor]
 
-      case Supervisor.start_link([Remnesia.Events, Disc, Checkpoints | Watch.children()], options) do
+      case Supervisor.start_link(
+             [Remnesia.Events, Disc, Checkpoints, Kept | Watch.children()],
+             options
+           ) do
         {:ok, supervisor} ->
           start_cluster(supervisor)
 

@@ -91,19 +91,48 @@ defmodule Remnesia.Backend do
   def semantics(_alias, _item), do: :undefined
 
   @doc false
-  def check_definition(_alias, table, _nodes, properties) do
-    if lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &(&1 in copies(table))),
-      do: {:error, @lossy},
+  def check_definition(alias, table, nodes, properties) do
+    case copies(table) do
+      nil ->
+        :ok
+
+      copies ->
+        cond do
+          lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &in?(&1, copies)) ->
+            {:error, @lossy}
+
+          true ->
+            before = for {node, ^alias} <- copies, do: node
+            changes(nodes -- before, before -- nodes)
+        end
+    end
+  end
+
+  # Where a table is kept by us before the change that is being checked, `{node, alias}`; nil of a new table.
+  defp copies(table) do
+    for {{alias, __MODULE__}, nodes} <- :mnesia.table_info(table, :external_copies),
+        node <- nodes,
+        do: {node, alias}
+  catch
+    :exit, _new -> nil
+  end
+
+  defp in?(node, copies), do: List.keymember?(copies, node, 0)
+
+  # Who does not run would find copies of a plug-in's to be others than it knows, and Mnesia cannot merge that: it could not start any more.
+  # A node that is down can be taken out.
+  defp changes(new, gone) do
+    running = :mnesia.system_info(:running_db_nodes)
+    down = :mnesia.system_info(:db_nodes) -- running
+
+    if down -- gone != [] and (new != [] or Enum.any?(gone, &(&1 in running))),
+      do: {:error, not_merged(hd(down -- gone))},
       else: :ok
   end
 
-  # Where a table is kept by us before the change that is being checked.
-  defp copies(table) do
-    for {{_alias, __MODULE__}, nodes} <- :mnesia.table_info(table, :external_copies),
-        node <- nodes,
-        do: node
-  catch
-    :exit, _new -> []
+  defp not_merged(node) do
+    "Mnesia could not start any more on #{node}, which is down: it cannot merge a schema that knows of other native copies of a " <>
+      "table. Start it first, or take it out of the cluster"
   end
 
   # Mnesia before OTP 27 forgets to write the records: they are gone after a restart.
@@ -241,7 +270,7 @@ defmodule Remnesia.Backend do
 
   @doc false
   def select(_alias, table, spec, limit) when is_atom(table),
-    do: Search.select({:mnesia, table}, spec, limit)
+    do: Search.search({:mnesia, table}, spec, limit)
 
   def select(_alias, {_table, :index, {position, _type}} = index, spec, _limit)
       when is_integer(position),

@@ -37,7 +37,7 @@ defmodule :remnesia do
   @spec lkill() :: :ok
   defdelegate lkill(), to: System
 
-  @spec kill() :: {[:ok], []}
+  @spec kill() :: {[:ok], [node]}
   defdelegate kill(), to: System
 
   @spec ms() :: [module]

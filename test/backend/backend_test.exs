@@ -1,17 +1,11 @@
 defmodule Remnesia.BackendTest do
-  use ExUnit.Case, async: true
-
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.Peers
+  use Remnesia.PeerCase, async: true
 
   doctest Remnesia.Backend, import: true
 
-  @moduletag :peers
-  @moduletag timeout: 120_000
-
   setup_all do
-    dir = Path.join(System.tmp_dir!(), "remnesia-backend-#{System.pid()}")
-    [peer] = Peers.start([:backend], dir: dir)
+    %{dir: dir, names: [name | _], options: options} = Remnesia.PeerCase.place(__MODULE__)
+    [peer] = Peers.start([name], options)
     {_peer, node} = peer
     :ok = Peers.mnesia(peer, :create_schema, [[node]])
     :ok = Peers.mnesia(peer, :start, [])
@@ -19,12 +13,8 @@ defmodule Remnesia.BackendTest do
     :ok = Peers.call(peer, Remnesia.Backend, :register, [])
     :ok = Peers.call(peer, Remnesia.Backend, :register, [])
 
-    on_exit(fn ->
-      Peers.stop(peer)
-      File.rm_rf!(dir)
-    end)
-
-    {:ok, peer: peer, node: node, dir: dir}
+    on_exit(fn -> Peers.stop(peer) end)
+    {:ok, peer: peer, node: node, shared: dir}
   end
 
   test "the types are in the order that every node must have", %{peer: peer} do
@@ -129,7 +119,7 @@ defmodule Remnesia.BackendTest do
   end
 
   for type <- [:set, :bag] do
-    test "a checkpoint of a #{type} has what stock's has", %{peer: peer, node: node, dir: dir} do
+    test "a checkpoint of a #{type} has what stock's has", %{peer: peer, node: node, shared: dir} do
       file = String.to_charlist(Path.join(dir, "checkpoint-#{unquote(type)}"))
 
       [stock | ours] =

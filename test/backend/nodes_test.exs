@@ -1,19 +1,8 @@
 defmodule Remnesia.BackendNodesTest do
   # Replicated tables of the backend over several VMs.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
-
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-nodes-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    names = for letter <- ~w(a b c), do: :"#{letter}#{context.line}"
-    {:ok, dir: dir, names: names, options: [dir: dir]}
-  end
+  alias Remnesia.Replicas
 
   defp nodes(peers), do: for({_peer, node} <- peers, do: node)
 
@@ -26,13 +15,7 @@ defmodule Remnesia.BackendNodesTest do
     do:
       on(peer, t: table, r: range, do: for(i <- r, do: :mnesia.dirty_write({t, i, rem(i, 7), i})))
 
-  defp same!(peers, table) do
-    # Dirty writes reach other nodes after they have answered.
-    for peer <- peers, do: Peers.mnesia(peer, :sync_log, [])
-    [first | others] = Enum.map(peers, &Peers.content(&1, table))
-    for other <- others, do: assert(other == first)
-    first
-  end
+  defp same!(peers, table), do: Replicas.same!(peers, [table])[table]
 
   test "what is written on one node is read on all, by key, index and guard", context do
     peers = [a, b, c] = Peers.cluster(context.names, context.options)
@@ -110,52 +93,6 @@ defmodule Remnesia.BackendNodesTest do
     Enum.each([a, b, c], &Peers.stop/1)
   end
 
-  test("nodes killed under load lose no sync_transaction and end with equal copies", context,
-    do: killed_under_load(context, 2)
-  )
-
-  @tag :long
-  @tag timeout: 1_200_000
-  test("the same, many times", context, do: killed_under_load(context, 40))
-
-  defp killed_under_load(context, rounds) do
-    peers = Peers.cluster(context.names, context.options)
-    create(peers, :d, :remnesia_disc)
-
-    {peers, acknowledged} =
-      Enum.reduce(1..rounds, {peers, []}, fn round, {peers, acknowledged} ->
-        victim = rem(round, 3)
-        writer = Enum.at(peers, rem(round + 1, 3))
-
-        load =
-          Task.async(fn ->
-            on writer, round: round do
-              for i <- 1..2_000, reduce: [] do
-                done ->
-                  key = {round, i}
-                  write = fn -> :mnesia.write({:d, key, rem(i, 50), round}) end
-                  with {:atomic, :ok} <- :mnesia.sync_transaction(write), do: [key | done]
-              end
-            end
-          end)
-
-        Process.sleep(150 + 50 * rem(round, 4))
-        Peers.kill(Enum.at(peers, victim))
-        others = List.delete_at(peers, victim)
-        back = Peers.restart(Enum.at(context.names, victim), others, context.options)
-        written = Task.await(load, 120_000)
-        peers = List.replace_at(peers, victim, back)
-        {peers, written ++ acknowledged}
-      end)
-
-    records = same!(peers, :d)
-    keys = MapSet.new(records, &elem(&1, 1))
-    assert Enum.reject(acknowledged, &(&1 in keys)) == []
-    assert length(acknowledged) == 2_000 * rounds
-    for peer <- peers, do: assert(on(peer, do: Remnesia.Native.table_check({:mnesia, :d})) == :ok)
-    Enum.each(peers, &Peers.stop/1)
-  end
-
   test "an empty node joins, gets copies, moves and drops them", context do
     [name_a, name_b | _] = context.names
     [a] = Peers.cluster([name_a], context.options)
@@ -202,7 +139,7 @@ defmodule Remnesia.BackendNodesTest do
     a = Peers.start_one(name_a, context.options)
     :pong = Peers.call(b, :net_adm, :ping, [node_a])
     for peer <- [a, b], do: :ok = Peers.mnesia(peer, :start, [])
-    :ok = Peers.mnesia(b, :wait_for_tables, [[:d, :stock], 30_000])
+    :ok = Peers.mnesia(b, :wait_for_tables, [[:d, :stock], 120_000])
     assert length(Peers.content(b, :d)) == 20_000
     Enum.each([a, b], &Peers.stop/1)
   end

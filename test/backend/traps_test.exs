@@ -1,22 +1,10 @@
 defmodule Remnesia.BackendTrapsTest do
   # What Mnesia does to a plug-in that nothing in its interface tells of; each was seen, and would lose records.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 120_000
-
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-traps-#{System.pid()}-#{context.line}")
-    options = [dir: dir]
-    [peer] = Peers.cluster([:"trap#{context.line}"], options)
-
-    on_exit(fn -> File.rm_rf!(dir) end)
-
-    {:ok,
-     peer: peer, node: elem(peer, 1), name: :"trap#{context.line}", dir: dir, options: options}
+  setup %{names: [name | _], options: options} do
+    [peer] = Peers.cluster([name], options)
+    {:ok, peer: peer, node: elem(peer, 1), name: name}
   end
 
   defp create(peer, table, storage, more \\ []) do
@@ -258,7 +246,7 @@ defmodule Remnesia.BackendTrapsTest do
       end
     )
 
-    assert_receive {:DOWN, ^monitor, _, _, _}, 10_000
+    assert_receive {:DOWN, ^monitor, _, _, _}, 120_000
     peer = again(context)
     assert on(peer, do: :mnesia.dirty_read(:t, :lost)) == []
     assert length(Peers.content(peer, :t)) == 100

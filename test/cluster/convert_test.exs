@@ -1,20 +1,10 @@
 defmodule Remnesia.Cluster.ConvertTest do
   # A local database becomes one of a cluster, with everything that it has, also if the node is killed on the way.
-  use ExUnit.Case, async: true
-
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
+  use Remnesia.PeerCase, async: true
 
   doctest Remnesia.Cluster, import: false
 
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-convert-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    {:ok, dir: dir, name: :"conv#{context.line}", options: [dir: dir]}
-  end
+  setup %{names: [name | _]}, do: {:ok, name: name}
 
   # Of everything that a local database can have and a cluster, too.
   defp local(%{name: name, options: options}) do
@@ -78,7 +68,7 @@ defmodule Remnesia.Cluster.ConvertTest do
           [:load_order, :majority, :size]
 
       for table <- Enum.sort(:remnesia.system_info(:tables)), table != :schema do
-        :ok = :remnesia.wait_for_tables([table], 20_000)
+        :ok = :remnesia.wait_for_tables([table], 120_000)
         records = :remnesia.dirty_match_object(table, :remnesia.table_info(table, :wild_pattern))
         facts = for item <- items, do: {item, :remnesia.table_info(table, item)}
         indexes = Enum.sort(:remnesia.table_info(table, :index))
@@ -298,7 +288,40 @@ defmodule Remnesia.Cluster.ConvertTest do
              on(peer, do: Remnesia.transaction!(fn -> Remnesia.Cluster.convert() end))
 
     refute on(peer, do: Remnesia.Engine.Choice.cluster?())
+
+    # What the configuration says, and the database does not: tables would be there that nobody sees.
+    start_as = fn engine ->
+      # It may not have started.
+      Peers.call(peer, Remnesia, :stop, [])
+      on(peer, engine: engine, do: Application.put_env(:remnesia, :engine, engine))
+      Peers.call(peer, Remnesia, :start, [])
+    end
+
+    assert {:error, {{:not_available, text}, _}} = start_as.(:cluster)
+    assert text =~ "tables of one node" and text =~ ":u" and text =~ "convert/1"
+    assert start_as.(nil) == :ok
     assert Peers.call(peer, Remnesia.Cluster, :convert, []) == :ok
+    assert {:error, {{:not_available, text}, _}} = start_as.(:local)
+    assert text =~ "those of a cluster"
+    assert start_as.(nil) == :ok
+    assert Peers.call(peer, :remnesia, :wait_for_tables, [[:u], 120_000]) == :ok
+
+    # Unique indexes by any way that makes tables or indexes.
+    for {module, function, arguments} <- [
+          {:remnesia, :create_table, [:v, [disc_copies: [elem(peer, 1)], unique: [:val]]]},
+          {:remnesia, :create_table, [[name: :v, unique: [[:key, :val]]]]},
+          {Remnesia.Table, :add_index, [Example.Movie, :title, [unique: true]]},
+          {Remnesia.Table, :add_index, [Example.Movie, [:title, :year], [unique: true]]},
+          {Remnesia.Table, :create, [Example.Movie, [unique: [:title]]]},
+          {Remnesia, :restore, ["/nowhere"]},
+          {Remnesia, :load, ["/nowhere"]}
+        ] do
+      assert {kind, {:not_available, text}} = Peers.call(peer, module, function, arguments)
+      assert kind in [:aborted, :error]
+      assert text =~ "unique" or text =~ "several nodes"
+    end
+
+    assert Peers.call(peer, :remnesia, :system_info, [:tables]) |> Enum.sort() == [:schema, :u]
     Peers.stop(peer)
   end
 end

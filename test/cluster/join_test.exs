@@ -1,19 +1,6 @@
 defmodule Remnesia.Cluster.JoinTest do
   # Nodes that come and go by Remnesia.Cluster.
-  use ExUnit.Case, async: true
-
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
-
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-join-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    names = for letter <- ~w(a b c), do: :"#{letter}j#{context.line}"
-    {:ok, dir: dir, names: names, options: [dir: dir]}
-  end
+  use Remnesia.PeerCase, async: true
 
   # A node that was local and has three tables.
   defp converted(context) do
@@ -44,7 +31,7 @@ defmodule Remnesia.Cluster.JoinTest do
     for {_, node} <- others, do: :pong = Peers.call(peer, :net_adm, :ping, [node])
     :ok = Peers.call(peer, Remnesia, :start, [])
     tables = Peers.mnesia(peer, :system_info, [:local_tables])
-    :ok = Peers.mnesia(peer, :wait_for_tables, [tables, 20_000])
+    :ok = Peers.mnesia(peer, :wait_for_tables, [tables, 120_000])
     peer
   end
 
@@ -260,7 +247,7 @@ defmodule Remnesia.Cluster.JoinTest do
     assert Peers.call(b, Remnesia, :start, []) == :ok
 
     # Without the code.
-    bare = Peers.start_one(:"bare#{context.line}", [code: false] ++ context.options)
+    bare = Peers.start_one(Enum.at(context.names, 3), [code: false] ++ context.options)
     c_join = Peers.call(c, Remnesia.Cluster, :join, [elem(bare, 1)])
     assert {:error, {:not_available, text}} = c_join
     assert text =~ "does not have the code"

@@ -1,23 +1,17 @@
 defmodule Remnesia.ClusterKillTest do
   # Nodes that go down and come back while others write: no acknowledged sync_transaction is lost, and the copies are equal.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  alias Remnesia.{Load, Peers, Replicas}
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
+  alias Remnesia.{Load, Replicas}
 
   @tables [:set, :ordered, :bag, :memory, :only]
 
   setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-kill-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    names = for letter <- ~w(a b c), do: :"#{letter}k#{context.line}"
     seed = System.unique_integer([:positive]) + :os.system_time(:second)
     seed = String.to_integer(System.get_env("REMNESIA_SEED", "#{seed}"))
     IO.puts("\n#{context.test}: REMNESIA_SEED=#{seed}")
     :rand.seed(:exsss, {seed, 6, 1})
-    {:ok, names: names, options: [dir: dir]}
+    {:ok, names: Enum.take(context.names, 3)}
   end
 
   defp cluster(context) do
@@ -83,7 +77,7 @@ defmodule Remnesia.ClusterKillTest do
     peers = for name <- context.names, do: Peers.start_one(name, context.options)
     for a <- peers, {_, node} <- peers, do: :pong = Peers.call(a, :net_adm, :ping, [node])
     for peer <- peers, do: :ok = Peers.mnesia(peer, :start, [])
-    for peer <- peers, do: :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 60_000])
+    for peer <- peers, do: :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 120_000])
     check!(peers, Enum.reject(done, &match?({:memory, _}, &1)))
     Enum.each(peers, &Peers.stop/1)
   end

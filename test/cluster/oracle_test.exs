@@ -1,24 +1,17 @@
 defmodule Remnesia.ClusterOracleTest do
   # The same random programs on three nodes of stock Mnesia and on three of Remnesia: the same answers, and the same tables on every node, also after
   # nodes have been restarted. Each program runs on another node.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2]
   alias Oracle.Door.{Program, Run}
-  alias Remnesia.Peers
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
 
   @compared Program.tables() ++ [:door_counter]
 
-  setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-oracle-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
+  setup do
     seed = System.unique_integer([:positive]) + :os.system_time(:second)
     seed = String.to_integer(System.get_env("REMNESIA_SEED", "#{seed}"))
     IO.puts("\ncluster oracle: REMNESIA_SEED=#{seed}")
-    {:ok, seed: seed, options: [dir: dir]}
+    {:ok, seed: seed}
   end
 
   test("three nodes of each", context, do: programs(context, 8))
@@ -28,8 +21,8 @@ defmodule Remnesia.ClusterOracleTest do
   test("three nodes of each, many programs", context, do: programs(context, 600))
 
   # Names in the order of the alphabet on both sides, so that what is in the order of nodes is in one order.
-  defp cluster(side, %{line: line, options: options}) do
-    names = for letter <- ~w(a b c), do: :"#{letter}#{side}#{line}"
+  defp cluster(side, %{names: names, options: options}) do
+    names = for name <- Enum.take(names, 3), do: :"#{name}#{side}"
     peers = Peers.start(names, options)
     for peer <- peers, do: Peers.call(peer, Remnesia.TestErlang, :load, [:door_qlc])
     for a <- peers, {_, node} <- peers, do: :pong = Peers.call(a, :net_adm, :ping, [node])
@@ -69,7 +62,7 @@ defmodule Remnesia.ClusterOracleTest do
 
   defp both(ours, stock, fun) do
     [ours, stock] =
-      [ours, stock] |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(120_000)
+      [ours, stock] |> Enum.map(&Task.async(fn -> fun.(&1) end)) |> Task.await_many(600_000)
 
     {ours, stock}
   end
@@ -126,7 +119,7 @@ defmodule Remnesia.ClusterOracleTest do
     for {_, node} <- others, do: :pong = Peers.call(back, :net_adm, :ping, [node])
     :ok = Peers.call(back, side, :start, [])
     tables = Peers.call(back, side, :system_info, [:local_tables])
-    :ok = Peers.call(back, side, :wait_for_tables, [tables, 60_000])
+    :ok = Peers.call(back, side, :wait_for_tables, [tables, 120_000])
     %{cluster | peers: List.replace_at(peers, number, back)}
   end
 

@@ -1,25 +1,12 @@
 defmodule Remnesia.ClusterSchemaTest do
   # Changes of tables on three nodes: every conversion of one copy while others keep theirs, backups, restores, a fallback.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2, on: 3]
-  alias Remnesia.{Peers, Replicas}
+  alias Remnesia.Replicas
 
-  @moduletag :peers
-  @moduletag timeout: 300_000
-
-  setup context do
-    dir =
-      Path.join(
-        System.tmp_dir!(),
-        "remnesia-schema-#{System.pid()}-#{:erlang.phash2(context.test)}"
-      )
-
-    on_exit(fn -> File.rm_rf!(dir) end)
-    id = "#{context.line}#{:erlang.phash2(context.test, 1000)}"
-    names = for letter <- ~w(a b c), do: :"#{letter}s#{id}"
-    peers = Peers.cluster(names, dir: dir)
-    {:ok, dir: dir, names: names, options: [dir: dir], peers: peers}
+  setup %{names: names, options: options} do
+    names = Enum.take(names, 3)
+    {:ok, names: names, peers: Peers.cluster(names, options)}
   end
 
   defp nodes(peers), do: for({_, node} <- peers, do: node)
@@ -46,11 +33,11 @@ defmodule Remnesia.ClusterSchemaTest do
     # Together: each waits for the others where it was not the last.
     peers
     |> Enum.map(&Task.async(fn -> :ok = Peers.mnesia(&1, :start, []) end))
-    |> Task.await_many(60_000)
+    |> Task.await_many(240_000)
 
     for peer <- peers do
       tables = Peers.mnesia(peer, :system_info, [:local_tables])
-      assert Peers.mnesia(peer, :wait_for_tables, [tables, 60_000]) == :ok
+      assert Peers.mnesia(peer, :wait_for_tables, [tables, 120_000]) == :ok
     end
 
     peers

@@ -1,32 +1,20 @@
 defmodule Remnesia.PartitionCableTest do
   # A cable is cut: no side is told, the nodes find out by silence, and connect again by themselves.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2]
-  alias Remnesia.{Links, Load, Namespaces, Peers, Replicas}
+  alias Remnesia.{Links, Load, Namespaces, Replicas}
 
-  @moduletag :peers
   @moduletag :namespaces
-  @moduletag timeout: 120_000
 
-  test "keep_majority, when the cable is whole again", context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-cable-#{System.pid()}")
+  test "keep_majority, when the cable is whole again", %{dir: dir, names: names} do
     network = Namespaces.network(3)
-
-    on_exit(fn ->
-      Namespaces.delete(network)
-      File.rm_rf!(dir)
-    end)
+    on_exit(fn -> Namespaces.delete(network) end)
 
     env = [{:remnesia, :on_partition, {:heal, :keep_majority}}]
 
     peers =
-      for {letter, n} <- Enum.with_index(~w(a b c), 1),
-          do:
-            Peers.start_one(
-              :"#{letter}w#{context.line}",
-              [dir: dir, env: env] ++ Namespaces.options(network, n)
-            )
+      for {name, n} <- names |> Enum.take(3) |> Enum.with_index(1),
+          do: Peers.start_one(name, [dir: dir, env: env] ++ Namespaces.options(network, n))
 
     [a, b, c] = Peers.form(peers)
     nodes = for {_, node} <- peers, do: node
@@ -39,12 +27,13 @@ defmodule Remnesia.PartitionCableTest do
             Peers.mnesia(a, :create_table, [table, [majority: table == :m] ++ options])
 
     for {peer, tag} <- [{a, :on_a}, {c, :on_c}], do: Load.start(peer, [:d, :m], tag)
-    Process.sleep(200)
+    for {peer, tag} <- [{a, :on_a}, {c, :on_c}], do: Load.wait(peer, tag, 20)
     Namespaces.cut(network, 3)
     running = fn peer -> length(Peers.mnesia(peer, :system_info, [:running_db_nodes])) end
     Links.wait(fn -> running.(a) == 2 and running.(b) == 2 and running.(c) == 1 end)
     # Both sides go on.
-    Process.sleep(300)
+    Load.wait(a, :on_a, 20)
+    Load.wait(c, :on_c, 40, :no_majority)
     Namespaces.join(network, 3)
     Links.wait(fn -> Enum.all?([a, b, c], &(running.(&1) == 3)) end)
     Links.wait(fn -> on(c, do: Remnesia.Partition.Files.noted()) == nil end)

@@ -1,20 +1,14 @@
 defmodule Remnesia.PartitionCrashTest do
   # Whoever goes down in the middle of a healing: nothing has happened, or it is finished.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2, on: 3]
   alias Remnesia.Partition.{Files, Finish, Side}
-  alias Remnesia.{Links, Listener, Peers, Replicas}
+  alias Remnesia.{Links, Listener, Replicas}
 
-  @moduletag :peers
-  @moduletag timeout: 120_000
-
-  test "of the healer, of a losing node, and of its disc", context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-crash-#{System.pid()}")
-    on_exit(fn -> File.rm_rf!(dir) end)
+  test "of the healer, of a losing node, and of its disc", %{dir: dir, names: names} do
     policy = {:heal, {:merge, {Remnesia.Load, :merge}}}
     options = [dir: dir, env: [{:remnesia, :on_partition, policy}]]
-    names = for letter <- ~w(a b c), do: :"#{letter}x#{context.line}"
+    names = Enum.take(names, 3)
     [a, b, c] = peers = Peers.cluster(names, options)
     nodes = [node_a, node_b, _] = for {_, node} <- peers, do: node
     own = Path.join([dir, to_string(List.last(names)), "partitions"])
@@ -123,7 +117,7 @@ defmodule Remnesia.PartitionCrashTest do
     Links.cut([a, b], [c])
     on(c, do: :mnesia.dirty_write({:d, :n, 77, :theirs}))
     Links.join([a, b], [c])
-    assert [{:failed, %{failed: [{_, reason}]}} | _] = Listener.wait(a)
+    assert %{failed: [{_, reason}]} = Listener.wait(a, :failed)
     assert reason in [:eexist, :enotdir]
     assert on(c, do: :mnesia.dirty_read(:d, :n)) == [{:d, :n, 77, :theirs}]
     assert on(a, do: :mnesia.dirty_read(:d, :n)) == [{:d, :n, 5, :first}]

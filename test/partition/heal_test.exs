@@ -1,19 +1,12 @@
 defmodule Remnesia.PartitionHealTest do
   # Three nodes, the third one cut off under load; each strategy does what the guide says, and nothing is lost without a trace.
-  use ExUnit.Case, async: true
+  use Remnesia.PeerCase, async: true
 
-  import Remnesia.Peers, only: [on: 2]
-  alias Remnesia.{Links, Listener, Load, Peers, Replicas}
-
-  @moduletag :peers
-  @moduletag timeout: 300_000
+  alias Remnesia.{Links, Listener, Load, Replicas}
 
   setup context do
-    dir = Path.join(System.tmp_dir!(), "remnesia-heal-#{System.pid()}-#{context.line}")
-    on_exit(fn -> File.rm_rf!(dir) end)
-    names = for letter <- ~w(a b c), do: :"#{letter}h#{context.line}"
     env = [{:remnesia, :on_partition, context[:policy]}]
-    {:ok, names: names, options: [dir: dir, env: env]}
+    {:ok, names: Enum.take(context.names, 3), options: [dir: context.dir, env: env]}
   end
 
   @tables [:d, :s, :m]
@@ -41,9 +34,10 @@ defmodule Remnesia.PartitionHealTest do
   # Cut, both sides write, joined; what was acknowledged on the sides.
   defp partition({a, b, c}, during) do
     for {peer, tag} <- [{a, :on_a}, {c, :on_c}], do: Load.start(peer, @tables, tag)
-    Process.sleep(300)
+    for {peer, tag} <- [{a, :on_a}, {c, :on_c}], do: Load.wait(peer, tag, 20)
     Links.cut([a, b], [c])
-    Process.sleep(400)
+    Load.wait(a, :on_a, 20)
+    Load.wait(c, :on_c, 40, :no_majority)
     during.()
     Links.join([a, b], [c])
   end
@@ -92,8 +86,8 @@ defmodule Remnesia.PartitionHealTest do
       on(b, do: Remnesia.Backend.insert(:remnesia_disc, :bag, {:bag, 99, :half, 1}))
     end)
 
-    assert [{:healed, about}] = Listener.wait(a)
-    assert [{:healed, ^about}] = Listener.wait(b)
+    about = Listener.wait(a, :healed)
+    assert Listener.wait(b, :healed) == about
     {{done_a, []}, {done_c, reasons}} = stop_load(peers)
     assert {about.kept, about.reloaded} == {[node_a, node_b], [node_c]}
     assert {about.strategy, about.failed, about.merged} == {:keep_majority, [], %{}}
@@ -133,8 +127,11 @@ defmodule Remnesia.PartitionHealTest do
     for peer <- [a, b] do
       :stopped = Peers.mnesia(peer, :stop, [])
       :ok = Peers.mnesia(peer, :start, [])
-      :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 30_000])
+      :ok = Peers.mnesia(peer, :wait_for_tables, [@tables, 120_000])
       Listener.start(peer)
+      # Its watcher has seen that, too.
+      age = fn peer -> peer |> Peers.call(Remnesia.Partition.Watch, :status, []) |> elem(1) end
+      Links.wait(fn -> age.(peer) < age.(c) end)
     end
 
     partition(peers, fn ->
@@ -142,7 +139,7 @@ defmodule Remnesia.PartitionHealTest do
       on(b, do: for(i <- 1..10, do: :mnesia.dirty_write({:bag, i, :dropped, i})))
     end)
 
-    assert [{:healed, about}] = Listener.wait(c)
+    about = Listener.wait(c, :healed)
     {{done_a, _}, {done_c, _}} = stop_load(peers)
     assert {about.kept, about.reloaded} == {[node_c], [node_a, node_b]}
     assert about.failed == []
@@ -177,7 +174,7 @@ defmodule Remnesia.PartitionHealTest do
       on(c, do: :mnesia.dirty_delete(:d, :gone))
     end)
 
-    assert [{:healed, about}] = Listener.wait(a)
+    about = Listener.wait(a, :healed)
     {{done_a, _}, {done_c, _}} = stop_load(peers)
     assert about.refused == %{m: 2}
     assert about.merged.d > 1
@@ -207,13 +204,21 @@ defmodule Remnesia.PartitionHealTest do
     on(c, do: :mnesia.dirty_write({:d, 1, :c, 1}))
     Links.join([a, b], [c])
 
-    for peer <- [a, b, c] do
-      assert [{:found, %{reason: :report, islands: [[^node_a, ^node_b], [^node_c]]}}] =
-               Listener.wait(peer)
-    end
+    reported = &match?(%{reason: :report}, &1)
+    islands = [[node_a, node_b], [node_c]]
+    for peer <- [a, b, c], do: assert(Listener.wait(peer, :found, reported).islands == islands)
 
-    Process.sleep(600)
-    assert length(Listener.told(a)) == 1
+    # It looks again, and has nothing new to tell.
+    count = fn -> Enum.count(Listener.told(a), fn {_, about} -> reported.(about) end) end
+    before = count.()
+
+    on(a,
+      do: send(Remnesia.Partition.Watch, {:mnesia_system_event, {:inconsistent_database, 1, 2}})
+    )
+
+    looks = fn -> Peers.call(a, :sys, :get_state, [Remnesia.Partition.Watch, 120_000]).look end
+    Links.wait(fn -> looks.() == nil end)
+    assert count.() == before
     assert on(a, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :a, 1}]
     assert on(c, do: :mnesia.dirty_read(:d, 1)) == [{:d, 1, :c, 1}]
     Enum.each([a, b, c], &Peers.stop/1)
@@ -257,7 +262,7 @@ defmodule Remnesia.PartitionHealTest do
     Links.join([a, b], [c])
     Links.wait(fn -> length(Peers.call(c, :remnesia, :system_info, [:running_db_nodes])) == 3 end)
     Links.wait(fn -> on(c, do: Remnesia.Partition.Files.noted()) == nil end)
-    assert :ok = Peers.call(c, Remnesia, :wait, [[Example.Movie, :plain], 10_000])
+    assert :ok = Peers.call(c, Remnesia, :wait, [[Example.Movie, :plain], 120_000])
     assert List.keyfind(Replicas.same!(peers, [:plain]).plain, 1, 1) == {:plain, 1, :first}
     [path] = Path.wildcard(Path.join([context.options[:dir], "c*", "partitions", "*"]))
     fold = [path, %{}, &Load.add/4]

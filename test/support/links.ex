@@ -23,7 +23,8 @@ defmodule Remnesia.Links do
   def join(side, other) do
     for {_, a} = one <- side, {_, b} = two <- other do
       for {peer, node} <- [{one, b}, {two, a}], do: cookie(peer, node, :remnesia)
-      connect(one, b, 50)
+      # An attempt may fail while the other one goes on.
+      wait(fn -> Peers.call(one, :net_kernel, :connect_node, [b]) end)
     end
 
     :ok
@@ -55,27 +56,20 @@ defmodule Remnesia.Links do
     :ok
   end
 
-  defp connect(_peer, node, 0), do: raise("no connection to #{node}")
+  @patience 180_000
 
-  defp connect(peer, node, tries) do
-    if Peers.call(peer, :net_kernel, :connect_node, [node]) != true do
-      Process.sleep(100)
-      connect(peer, node, tries - 1)
-    end
-  end
-
-  @doc "Waits until this is true."
-  def wait(fun, tries \\ 600) do
+  @doc "Waits until this is true; only what is broken takes as long."
+  def wait(fun, until \\ System.monotonic_time(:millisecond) + @patience) do
     cond do
       value = fun.() ->
         value
 
-      tries == 0 ->
+      System.monotonic_time(:millisecond) > until ->
         raise "waited in vain"
 
       true ->
         Process.sleep(50)
-        wait(fun, tries - 1)
+        wait(fun, until)
     end
   end
 end

@@ -11,13 +11,10 @@ defmodule Remnesia.Listener do
   @doc "What it was told, oldest first."
   def told(peer), do: Peers.call(peer, __MODULE__, :ask, [])
 
-  @doc "The same, when there is something."
-  def wait(peer) do
+  @doc "What was told of this, when it was. Others may come first where a node is slow: what is tried again, links that come back one by one."
+  def wait(peer, what, fits? \\ fn _about -> true end) do
     Links.wait(fn ->
-      case told(peer) do
-        [] -> nil
-        told -> told
-      end
+      Enum.find_value(told(peer), fn {kind, about} -> kind == what and fits?.(about) and about end)
     end)
   end
 

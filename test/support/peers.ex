@@ -72,7 +72,7 @@ defmodule Remnesia.Peers do
           longnames: true,
           connection: :standard_io,
           args: arguments,
-          wait_boot: 30_000
+          wait_boot: 120_000
         })
       )
 
@@ -94,7 +94,7 @@ defmodule Remnesia.Peers do
     types = [backend_types: Remnesia.Backend.types()]
     :ok = mnesia(first, :create_schema, [nodes, types])
     for peer <- peers, do: :ok = mnesia(peer, :start, [])
-    for peer <- peers, do: :ok = mnesia(peer, :wait_for_tables, [[:schema], 10_000])
+    for peer <- peers, do: :ok = mnesia(peer, :wait_for_tables, [[:schema], 120_000])
     peers
   end
 
@@ -103,7 +103,7 @@ defmodule Remnesia.Peers do
     peer = start_one(name, options)
     for {_peer, node} <- others, do: :pong = call(peer, :net_adm, :ping, [node])
     :ok = mnesia(peer, :start, [])
-    :ok = mnesia(peer, :wait_for_tables, [mnesia(peer, :system_info, [:local_tables]), 30_000])
+    :ok = mnesia(peer, :wait_for_tables, [mnesia(peer, :system_info, [:local_tables]), 120_000])
     peer
   end
 
@@ -113,7 +113,7 @@ defmodule Remnesia.Peers do
   end
 
   @doc "Calls a function there; what it raises is raised here."
-  def call({peer, _node}, module, function, arguments, timeout \\ 60_000),
+  def call({peer, _node}, module, function, arguments, timeout \\ 600_000),
     do: :peer.call(peer, module, function, arguments, timeout)
 
   def mnesia(peer, function, arguments), do: call(peer, :mnesia, function, arguments)
@@ -149,7 +149,7 @@ defmodule Remnesia.Peers do
     receive do
       {:DOWN, ^monitor, :process, _pid, _reason} -> :ok
     after
-      10_000 -> raise "peer #{inspect(which)} does not go down"
+      120_000 -> raise "peer #{inspect(which)} does not go down"
     end
   end
 

@@ -3,7 +3,7 @@ defmodule Remnesia.Backend.Search do
 
   # Searches, in slices as everywhere. What is wrong with one leaves as `badarg`, which Mnesia turns into its own reasons.
 
-  alias Remnesia.Backend.Loose
+  alias Remnesia.Backend.{Kept, Loose}
   alias Remnesia.Native
 
   @end_of_table :"$end_of_table"
@@ -41,8 +41,24 @@ defmodule Remnesia.Backend.Search do
   defp join(list, []), do: list
   defp join(list, lists), do: [list | lists] |> :lists.reverse() |> :lists.append()
 
+  @doc "The same for whoever asks, who may be on another node."
+  @spec search(term, list, pos_integer) :: {[term], term} | :"$end_of_table"
+  def search(name, spec, limit), do: name |> select(spec, limit) |> kept(nil, Kept.wanted?())
+
+  defp kept({_list, @end_of_table} = answer, _former, _wanted?), do: answer
+  defp kept({list, next}, former, true), do: {list, Kept.keep(next, former)}
+  defp kept(answer, _former, _wanted?), do: answer
+
   @spec continue(term) :: {[term], term} | :"$end_of_table"
   def continue(@end_of_table), do: @end_of_table
+
+  def continue({:kept, name}) do
+    case Kept.fetch(name) do
+      nil -> :erlang.error(:badarg)
+      continuation -> continuation |> continue() |> kept(name, true)
+    end
+  end
+
   def continue(continuation), do: chunk(Native.select_next(nil, continuation), [])
 
   @doc "All answers as the only chunk."
@@ -125,13 +141,19 @@ defmodule Remnesia.Backend.Search do
         :erlang.error(:badarg)
 
       _other ->
-        if slot(table, before) == @end_of_table,
-          do: :erlang.error(:badarg),
-          else: slot(table, position)
+        reach(table, 0, position)
     end
   end
 
   def slot(_table, _position), do: :erlang.error(:badarg)
+
+  defp reach(table, position, position), do: slot(table, position)
+
+  defp reach(table, at, position) do
+    if slot(table, at) == @end_of_table,
+      do: :erlang.error(:badarg),
+      else: reach(table, at + 1, position)
+  end
 
   defp slots(table, position, {records, continuation}) do
     :erlang.put(@slots, {table, position, continuation})

@@ -7,7 +7,7 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Cluster.{Bulk, Info, Several, Start, Storage}
+  alias Remnesia.Engine.Cluster.{Bulk, Info, Nodes, Several, Start, Storage}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
@@ -359,11 +359,21 @@ defmodule Remnesia.Engine.Cluster do
 
   @spec add_table_copy(Engine.table(), node, storage :: atom) :: Engine.change()
   def add_table_copy(table, node, type),
-    do: Storage.usual(:mnesia.add_table_copy(table, node, type_of(table, type)))
+    do: copies(:mnesia.add_table_copy(table, node, type_of(table, type)))
 
   @spec change_table_copy_type(Engine.table(), node, storage :: atom) :: Engine.change()
   def change_table_copy_type(table, node, type),
-    do: Storage.usual(:mnesia.change_table_copy_type(table, node, type_of(table, type)))
+    do: copies(:mnesia.change_table_copy_type(table, node, type_of(table, type)))
+
+  # A node that is killed before this is on its disc could not merge its schema with that of others: OTP's merge knows no storage of plug-ins.
+  defp copies({:atomic, _ok} = result) do
+    if :mnesia.system_info(:use_dir),
+      do: :rpc.multicall(:mnesia.system_info(:running_db_nodes), :mnesia, :dump_log, [])
+
+    result
+  end
+
+  defp copies(aborted), do: Storage.usual(aborted)
 
   defp type_of(:schema, type), do: type
   defp type_of(_table, type), do: Storage.type(type)
@@ -373,9 +383,9 @@ defmodule Remnesia.Engine.Cluster do
   @spec clear_table(Engine.table()) :: Engine.change()
   def clear_table(table), do: Storage.usual(:mnesia.clear_table(table))
   @spec del_table_copy(Engine.table(), node) :: Engine.change()
-  def del_table_copy(table, node), do: Storage.usual(:mnesia.del_table_copy(table, node))
+  def del_table_copy(table, node), do: copies(:mnesia.del_table_copy(table, node))
   @spec move_table_copy(Engine.table(), node, node) :: Engine.change()
-  def move_table_copy(table, a, b), do: Storage.usual(:mnesia.move_table_copy(table, a, b))
+  def move_table_copy(table, a, b), do: copies(:mnesia.move_table_copy(table, a, b))
   @spec transform_table(Engine.table(), (tuple -> tuple) | :ignore, [atom]) :: Engine.change()
   defdelegate transform_table(table, fun, attributes), to: :mnesia
 
@@ -412,17 +422,27 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate create_schema(nodes), to: Start
   @spec delete_schema([node]) :: :ok | {:error, term}
   defdelegate delete_schema(nodes), to: Start
+
+  # Nodes that do not go together are refused before they are connected.
   @spec change_config(atom, term) :: {:ok, term} | {:error, term}
-  defdelegate change_config(key, value), to: :mnesia
+  def change_config(:extra_db_nodes, [_ | _] = nodes) do
+    strange? = List.improper?(nodes) or not Enum.all?(nodes, &is_atom/1)
+
+    with :ok <- if(strange?, do: :ok, else: Nodes.agree(nodes)),
+         do: :mnesia.change_config(:extra_db_nodes, nodes)
+  end
+
+  def change_config(key, value), do: :mnesia.change_config(key, value)
 
   # --- the system ---
 
   # Mnesia first: its tables are ours.
   @spec kill() :: :ok
   def kill do
+    manager = Process.whereis(:mnesia_tm)
     :mnesia.lkill()
     Application.stop(:remnesia)
-    :ok
+    Start.answer_waiting(manager)
   end
 
   @spec set_debug_level(level :: term) :: atom | {:error, term}

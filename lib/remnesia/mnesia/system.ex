@@ -17,6 +17,7 @@ defmodule Remnesia.Mnesia.System do
   """
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Choice
 
   @doc """
   Starts the database; it may be running.
@@ -59,8 +60,12 @@ defmodule Remnesia.Mnesia.System do
   def lkill, do: Engine.kill()
 
   @doc "The same on all nodes."
-  @spec kill() :: {[:ok], []}
-  def kill, do: {[Engine.kill()], []}
+  @spec kill() :: {[:ok], [node]}
+  def kill do
+    if Choice.cluster?(),
+      do: :rpc.multicall(Engine.system_info(:running_db_nodes), :remnesia, :lkill, []),
+      else: {[Engine.kill()], []}
+  end
 
   @doc """
   Remnesia's own modules.
@@ -153,13 +158,15 @@ defmodule Remnesia.Mnesia.System do
 
   @doc """
   Waits until everything that was committed before is on disc. The log goes to the tables by itself, see the guide
-  "Durability".
+  "Durability". On several nodes Mnesia's own log is dumped, too.
 
       iex> :remnesia.dump_log()
       :dumped
   """
   @spec dump_log() :: :dumped | {:error, term}
-  def dump_log, do: with(:ok <- synced(), do: :dumped)
+  def dump_log do
+    with :ok <- synced(), do: if(Choice.cluster?(), do: :mnesia.dump_log(), else: :dumped)
+  end
 
   @doc """
   The same; without a schema on disc there is no log.
@@ -169,8 +176,13 @@ defmodule Remnesia.Mnesia.System do
   """
   @spec sync_log() :: :ok | {:error, term}
   def sync_log do
-    with :ok <- synced(),
-         do: if(Engine.disc_metrics(), do: :ok, else: {:error, :no_such_log})
+    with :ok <- synced() do
+      cond do
+        Choice.cluster?() -> :mnesia.sync_log()
+        Engine.disc_metrics() -> :ok
+        true -> {:error, :no_such_log}
+      end
+    end
   end
 
   defp synced do

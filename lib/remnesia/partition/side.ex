@@ -239,7 +239,9 @@ defmodule Remnesia.Partition.Side do
 
     Finish.cut_off()
     disc? = :mnesia.system_info(:use_dir)
+    manager = Process.whereis(:mnesia_tm)
     :stopped = :mnesia.stop()
+    Start.answer_waiting(manager)
     {before, disc?}
   end
 

@@ -128,12 +128,10 @@ defmodule Remnesia.Transfer.Own do
 
   @spec restore(Path.t(), keyword) :: result
   def restore(path, options) do
-    with {:ok, found} <- verify(path, options),
-         {:ok, tables} <- wanted(found, Keyword.get(options, :tables, :all)) do
-      if Choice.cluster?(),
-        do: {:error, {:not_available, @no_cluster}},
-        else: fill(path, tables, progress(options))
-    end
+    with :ok <- if(Choice.cluster?(), do: {:error, {:not_available, @no_cluster}}, else: :ok),
+         {:ok, found} <- verify(path, options),
+         {:ok, tables} <- wanted(found, Keyword.get(options, :tables, :all)),
+         do: fill(path, tables, progress(options))
   end
 
   defp wanted(found, :all), do: {:ok, found}

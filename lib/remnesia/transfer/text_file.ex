@@ -98,8 +98,8 @@ defmodule Remnesia.Transfer.TextFile do
   def load(path, options) do
     budget = Keyword.get(options, :max_atoms, Application.get_env(:remnesia, :max_atoms, @atoms))
 
-    with {:ok, tables} <- tables(path, budget),
-         :ok <- if(Choice.cluster?(), do: {:error, {:not_available, @no_cluster}}, else: :ok),
+    with :ok <- if(Choice.cluster?(), do: {:error, {:not_available, @no_cluster}}, else: :ok),
+         {:ok, tables} <- tables(path, budget),
          {:atomic, counts} <- Schema.changing(&fill(&1, path, budget, tables)) do
       {:ok, counts |> Map.to_list() |> Enum.sort()}
     else

@@ -133,7 +133,10 @@ defmodule Remnesia.Engine.Cluster.Convert do
   @doc "Tables as they are to be, of those that are on disc, as `{number, definition}`."
   @spec at_start([{number, Cstruct.t()}]) :: {:ok, [{number, Cstruct.t()}]} | {:error, term}
   def at_start(tables) do
-    case if(Choice.cluster?(), do: Mark.get(), else: {:ok, nil}) do
+    case if(Choice.cluster?(), do: Mark.get(), else: :local) do
+      :local ->
+        {:ok, tables}
+
       {:ok, {:convert, definitions}} ->
         Definitions.put(:converting, definitions)
         {:ok, rename(tables, definitions)}
@@ -142,10 +145,25 @@ defmodule Remnesia.Engine.Cluster.Convert do
         {:ok, drop(tables, names)}
 
       {:ok, _nothing_to_do} ->
-        {:ok, tables}
+        nobody_elses(tables)
 
       {:error, reason} ->
         {:error, reason}
+    end
+  end
+
+  # Nobody shall think that the data are gone.
+  defp nobody_elses(tables) do
+    case for({_number, %{name: name}} <- tables, is_atom(name), name != :schema, do: name) do
+      [] ->
+        {:ok, tables}
+
+      local ->
+        {:error,
+         not_available(
+           "the database has tables of one node, which a cluster would not see: #{names(local)}. Start it without " <>
+             "`config :remnesia, engine: :cluster`, and call Remnesia.Cluster.convert/1"
+         )}
     end
   end
 

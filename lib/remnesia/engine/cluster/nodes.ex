@@ -26,12 +26,10 @@ defmodule Remnesia.Engine.Cluster.Nodes do
     }
   end
 
-  @doc "Do the nodes that run here go together with this one? One that does not answer is not asked again."
-  @spec agree() :: :ok | {:error, term}
-  def agree do
-    others = :mnesia.system_info(:running_db_nodes) -- [node()]
-
-    Enum.find_value(others, :ok, fn node ->
+  @doc "Do these nodes, or those that run, go together with this one? One that does not answer is not asked again."
+  @spec agree([node]) :: :ok | {:error, term}
+  def agree(nodes \\ :mnesia.system_info(:running_db_nodes)) do
+    Enum.find_value(nodes -- [node()], :ok, fn node ->
       case :rpc.call(node, __MODULE__, :describe, [], 5_000) do
         %{protocol: protocol, version: version} when protocol != @protocol ->
           other_version(node, version, protocol)

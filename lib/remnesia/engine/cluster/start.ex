@@ -26,9 +26,18 @@ defmodule Remnesia.Engine.Cluster.Start do
   @spec choose() :: :ok | {:error, term}
   def choose do
     with {:ok, state} <- Mark.get(),
-         :ok <- if(state == :leave, do: forget(), else: :ok),
+         :ok <- if(state == :leave, do: forget(), else: allowed(state, engine())),
          do: Choice.choose(engine())
   end
+
+  # Nobody shall think that the data are gone.
+  defp allowed(state, :local) when state != nil do
+    {:error,
+     {:not_available,
+      "the tables of this database are those of a cluster, and `config :remnesia, engine: :local` would not see them"}}
+  end
+
+  defp allowed(_state, _engine), do: :ok
 
   @doc "Deletes everything that the node has of its cluster; nothing runs here."
   @spec forget() :: :ok | {:error, term}
@@ -91,13 +100,29 @@ defmodule Remnesia.Engine.Cluster.Start do
   # Ordering it does not wait for it.
   defp stop(supervisor) do
     monitor = Process.monitor(supervisor)
+    manager = Process.whereis(:mnesia_tm)
     :sys.terminate(supervisor, :shutdown)
 
     receive do
-      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
+      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> answer_waiting(manager)
     end
   catch
     :exit, _gone -> :ok
+  end
+
+  @doc """
+  Tells those who wait for Mnesia's transaction manager that it has ended. It links them when it takes what they ask for, so who asked just
+  before its end would wait for ever.
+  """
+  @spec answer_waiting(pid | nil) :: :ok
+  def answer_waiting(manager) do
+    for pid <- Process.list(),
+        {:current_function, {:mnesia_tm, :rec, _arity}} <- [
+          Process.info(pid, :current_function)
+        ],
+        do: send(pid, {:EXIT, manager, :shutdown})
+
+    :ok
   end
 
   defp tables?, do: Enum.any?(Native.tables(), &match?({:mnesia, _table}, &1))
