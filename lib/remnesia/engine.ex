@@ -82,6 +82,10 @@ defmodule Remnesia.Engine do
   def sync_transaction(fun, arguments, retries),
     do: fun |> transaction(arguments, retries) |> Local.durable()
 
+  @spec sync_transaction(fun, [term], retries, access :: module) :: result(term)
+  def sync_transaction(fun, arguments, retries, access),
+    do: fun |> transaction(arguments, retries, access) |> Local.durable()
+
   @doc "Waits until everything that was committed before is on disc."
   @spec sync() :: :ok | {:error, term}
   def sync, do: Local.sync()

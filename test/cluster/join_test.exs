@@ -247,7 +247,7 @@ defmodule Remnesia.Cluster.JoinTest do
     assert Peers.call(b, Remnesia, :start, []) == :ok
 
     # Without the code.
-    bare = Peers.start_one(Enum.at(context.names, 3), [code: false] ++ context.options)
+    bare = Peers.start_one(context.spare, [code: false] ++ context.options)
     c_join = Peers.call(c, Remnesia.Cluster, :join, [elem(bare, 1)])
     assert {:error, {:not_available, text}} = c_join
     assert text =~ "does not have the code"

@@ -31,10 +31,12 @@ defmodule Remnesia.Calls do
 
     cond do
       answer != stock_answer ->
-        "#{line}\n   ours #{inspect(answer, limit: :infinity)}\n  stock #{inspect(stock_answer, limit: :infinity)}"
+        {:answer,
+         "#{line}\n   ours #{inspect(answer, limit: :infinity)}\n  stock #{inspect(stock_answer, limit: :infinity)}"}
 
       facts != stock_facts ->
-        "#{line}\n   ours #{inspect(facts -- stock_facts)}\n  stock #{inspect(stock_facts -- facts)}"
+        {:facts,
+         "#{line}\n   ours #{inspect(facts -- stock_facts)}\n  stock #{inspect(stock_facts -- facts)}"}
 
       true ->
         nil
@@ -141,10 +143,7 @@ defmodule Remnesia.Calls.Here do
 
   @doc "Runs on both nodes, and has no tables."
   def clean(m, other) do
-    for node <- [node(), other] do
-      :ok = :erpc.call(node, m, :start, [])
-      :ok = :erpc.call(node, m, :wait_for_tables, [[:schema], 120_000])
-    end
+    for node <- [node(), other], do: :erpc.call(node, __MODULE__, :revive, [m])
 
     Links.wait(fn -> length(m.system_info(:running_db_nodes)) == 2 end)
     for name <- m.system_info(:checkpoints), do: m.deactivate_checkpoint(name)
@@ -156,6 +155,17 @@ defmodule Remnesia.Calls.Here do
 
     [:schema] = m.system_info(:tables)
     :ok
+  end
+
+  @doc "Starts it, if it does not run, also where it was killed."
+  def revive(m) do
+    if m.system_info(:is_running) != :yes do
+      m.stop()
+      :ok = m.start()
+      Links.wait(fn -> m.system_info(:is_running) == :yes end)
+    end
+
+    m.wait_for_tables([:schema], 120_000)
   end
 
   @doc "The access module of fragments."

@@ -27,6 +27,7 @@ defmodule Remnesia.PeerCase do
     id = Integer.to_string(:erlang.phash2(term, 1_000_000), 36) |> String.downcase()
     dir = Path.join(System.tmp_dir!(), "remnesia-peers-#{System.pid()}-#{id}")
     ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(dir) end)
-    %{dir: dir, names: for(letter <- ~w(a b c d), do: :"#{letter}#{id}"), options: [dir: dir]}
+    names = for letter <- ~w(a b c), do: :"#{letter}#{id}"
+    %{dir: dir, names: names, spare: :"d#{id}", options: [dir: dir]}
   end
 end

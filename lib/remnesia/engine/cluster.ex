@@ -28,7 +28,7 @@ defmodule Remnesia.Engine.Cluster do
 
   # With an access module Mnesia has the form that leaves by exit alone.
   def transaction(fun, arguments, retries, access) do
-    {:atomic, :mnesia.activity({:transaction, retries}, fun, arguments, access)}
+    {:atomic, :mnesia.activity({:transaction, retries}, fun, arguments, access_module(access))}
   catch
     :exit, {:aborted, reason} -> {:aborted, reason}
   end
@@ -42,6 +42,17 @@ defmodule Remnesia.Engine.Cluster do
   @spec sync_transaction(fun, [term], Engine.retries()) :: Engine.result(term)
   def sync_transaction(fun, arguments, retries),
     do: fun |> :mnesia.sync_transaction(arguments, retries) |> durable()
+
+  @spec sync_transaction(fun, [term], Engine.retries(), access :: module) :: Engine.result(term)
+  def sync_transaction(fun, arguments, retries, :remnesia),
+    do: sync_transaction(fun, arguments, retries)
+
+  def sync_transaction(fun, arguments, retries, access) do
+    kind = {:sync_transaction, retries}
+    durable({:atomic, :mnesia.activity(kind, fun, arguments, access_module(access))})
+  catch
+    :exit, {:aborted, reason} -> {:aborted, reason}
+  end
 
   defp durable({:atomic, _value} = result) do
     with false <- :mnesia.is_transaction(), {:"$error", reason} <- Disc.sync() do
@@ -57,13 +68,14 @@ defmodule Remnesia.Engine.Cluster do
   def dirty_activity(kind, fun, arguments, :remnesia), do: apply(:mnesia, kind, [fun, arguments])
 
   def dirty_activity(kind, fun, arguments, access),
-    do: :mnesia.activity(kind, fun, arguments, access)
+    do: :mnesia.activity(kind, fun, arguments, access_module(access))
 
   # The name of the door's own access module.
   @spec get_activity_id() :: {module, tuple, term} | :undefined
   def get_activity_id do
     case :mnesia.get_activity_id() do
       {:mnesia, id, store} -> {:remnesia, id, store}
+      {:mnesia_frag, id, store} -> {:remnesia_frag, id, store}
       other -> other
     end
   end
@@ -75,6 +87,10 @@ defmodule Remnesia.Engine.Cluster do
 
   @spec put_activity_id({module, tuple, term} | :undefined) :: term
   def put_activity_id({:remnesia, id, store}), do: :mnesia.put_activity_id({:mnesia, id, store})
+
+  def put_activity_id({:remnesia_frag, id, store}),
+    do: :mnesia.put_activity_id({:mnesia_frag, id, store})
+
   def put_activity_id(other), do: :mnesia.put_activity_id(other)
 
   @spec in_activity(tuple, term, operation :: atom, [term]) :: term
@@ -314,7 +330,8 @@ defmodule Remnesia.Engine.Cluster do
 
   # As Mnesia refuses tables on the disc of a node that does not run; those of plug-ins it lets pass.
   defp active(table, options) do
-    with [_ | _] = nodes <- Storage.native_nodes(options),
+    with :yes <- :mnesia.system_info(:is_running),
+         [_ | _] = nodes <- Storage.native_nodes(options),
          [node | _] <- nodes -- :mnesia.system_info(:running_db_nodes) do
       table |> Cstruct.read!(options) |> Cstruct.check!()
       {:aborted, {:not_active, table, node}}

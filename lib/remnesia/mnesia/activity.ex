@@ -166,13 +166,14 @@ defmodule Remnesia.Mnesia.Activity do
   def activity(kind, fun, arguments, module) when kind in [:ets, :async_dirty, :sync_dirty],
     do: Engine.dirty_activity(kind, fun, arguments, module)
 
-  def activity(kind, fun, arguments, module)
-      when kind in [:transaction, :sync_transaction],
-      do: value(Engine.transaction(fun, arguments, :infinity, module))
+  def activity(kind, fun, arguments, module) when kind in [:transaction, :sync_transaction],
+    do: activity({kind, :infinity}, fun, arguments, module)
 
-  def activity({kind, retries}, fun, arguments, module)
-      when kind in [:transaction, :sync_transaction],
-      do: value(Engine.transaction(fun, arguments, retries, module))
+  def activity({:transaction, retries}, fun, arguments, module),
+    do: value(Engine.transaction(fun, arguments, retries, module))
+
+  def activity({:sync_transaction, retries}, fun, arguments, module),
+    do: value(Engine.sync_transaction(fun, arguments, retries, module))
 
   def activity(kind, _fun, _arguments, _module), do: {:aborted, {:bad_type, kind}}
 

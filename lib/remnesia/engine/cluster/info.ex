@@ -23,8 +23,9 @@ defmodule Remnesia.Engine.Cluster.Info do
 
   def table(table, :user_properties), do: Several.without(properties(table))
 
+  # A restore that makes a table again lists its indexes twice.
   def table(table, :index),
-    do: known(table, :index) ++ Several.positions(properties(table))
+    do: Enum.uniq(known(table, :index)) ++ Several.positions(properties(table))
 
   def table(table, :all) do
     for {item, value} <- known(table, :all), item not in @types do

@@ -173,7 +173,10 @@ defmodule Remnesia.Engine.Cluster.Start do
   end
 
   # Mnesia asks each node for its own. One that does not answer gets its reason from Mnesia.
-  defp directories(nodes), do: :rpc.multicall(nodes, __MODULE__, :directory, [])
+  defp directories(nodes) do
+    if is_list(nodes) and not List.improper?(nodes) and Enum.all?(nodes, &is_atom/1),
+      do: :rpc.multicall(nodes, __MODULE__, :directory, [])
+  end
 
   defp each_node(nodes, function) do
     Enum.reduce_while(nodes, :ok, fn node, :ok ->

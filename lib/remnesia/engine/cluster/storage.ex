@@ -51,6 +51,10 @@ defmodule Remnesia.Engine.Cluster.Storage do
   @spec usual(term) :: term
   def usual({:ext, type, Remnesia.Backend}), do: @usual[type]
   def usual({{:ext, type, Remnesia.Backend}, nodes}), do: {@usual[type], nodes}
+
+  def usual({{type, Remnesia.Backend}, nodes}) when is_map_key(@usual, type),
+    do: {@usual[type], nodes}
+
   def usual({name, arity, type, _alias, Remnesia.Backend}), do: {name, arity, type}
   def usual([head | tail]), do: [usual(head) | usual(tail)]
 
