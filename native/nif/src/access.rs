@@ -122,29 +122,14 @@ fn told(call: &Call, open: &OpenTable, encoder: &mut Encoder, key: RawTerm, stop
 /// Encodes a record of a table.
 #[inline]
 pub fn record(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
-    fields(call, encoder, term, open)?;
-    Ok(encoder.record())
-}
-
-/// The same for who puts it into the table at once: what it takes the place of is asked for while it is made.
-#[inline]
-fn record_now(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<Record, Fail> {
-    let hash = fields(call, encoder, term, open)?;
-    open.table.prefetch_rows_of(hash);
-    Ok(encoder.record())
-}
-
-/// Encodes the fields, and asks for the bucket of the key; answers the hash of that.
-#[inline]
-fn fields(call: &Call, encoder: &mut Encoder, term: RawTerm, open: &OpenTable) -> Result<u64, Fail> {
     encoder.begin(call.limit());
-    let mut hash = 0;
-    let key = |flat: &[u8]| hash = open.table.prefetch_flat(flat);
+    let key = |flat: &[u8]| open.table.prefetch_flat(flat);
     let done = encoder.fields(call.env, term, open.table.definition.arity, record_name(open), key);
-    done.map(|()| hash).map_err(|error| match error {
+    done.map_err(|error| match error {
         EncodeError::NotRecord => Fail::Reason(call.tuple(&[atoms::bad_type(), term])),
         other => other.into(),
-    })
+    })?;
+    Ok(encoder.record())
 }
 
 /// Refuses to change a table that is read-only, before anything else is looked at.
@@ -198,7 +183,7 @@ fn with_record(
             let (encoder, _, open) = scratch.parts(at);
             settled(open, ctx)?;
             call.may_wait(&open.table)?;
-            let record = record_now(call, encoder, term, open)?;
+            let record = record(call, encoder, term, open)?;
             writable(open)?;
             if open.table.indexes.any_unique() {
                 let done = dirty(&DB, open, record.clone());

@@ -136,9 +136,11 @@ macro_rules! nif {
             argc: std::ffi::c_int,
             argv: *const $crate::term::RawTerm,
         ) -> $crate::term::RawTerm {
-            const NAME: &str = concat!(stringify!($name), "\0");
-            let name = std::ffi::CStr::from_bytes_with_nul(NAME.as_bytes()).unwrap_or(c"remnesia");
-            $crate::border::run(env, argc, argv, (name, $name), |$call, $args| $body)
+            const NAME: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => c"remnesia",
+            };
+            $crate::border::run(env, argc, argv, (NAME, $name), |$call, $args| $body)
         }
     };
 }

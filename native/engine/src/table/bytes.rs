@@ -42,12 +42,18 @@ impl<const N: usize> Bytes<N> {
     }
 }
 
-/// The first bytes as a number, in their order; what is missing counts as zeros.
+/// The first bytes as a number, in their order; what is missing counts as zeros. Forms of small integers are shorter than the number.
 #[inline(always)]
 fn head(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk::<8>() {
-        Some(head) => u64::from_be_bytes(*head),
-        None => bytes.iter().rev().fold(0, |head, &byte| head >> 8 | u64::from(byte) << 56),
+    let n = bytes.len();
+    let half = |at: usize| u64::from(u32::from_be_bytes(std::array::from_fn(|i| bytes[at + i])));
+    let one = |at: usize| u64::from(bytes[at]) << (56 - 8 * at);
+    match n {
+        8.. => half(0) << 32 | half(4),
+        // The two ends; where they overlap they are the same.
+        4.. => half(0) << 32 | half(n - 4) << (8 * (8 - n)),
+        1.. => one(0) | one(n / 2) | one(n - 1),
+        0 => 0,
     }
 }
 

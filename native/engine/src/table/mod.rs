@@ -196,26 +196,17 @@ impl Table {
         self.store.prefetch(key.hash);
     }
 
-    /// The same for a flat key, before its identity is known for certain; answers its hash, which is that of the key nearly always.
+    /// The same for a flat key, before its identity is known for certain.
     #[inline]
-    pub fn prefetch_flat(&self, flat: &[u8]) -> u64 {
-        if !matches!(self.store, Store::Hash(_)) {
-            return 0;
+    pub fn prefetch_flat(&self, flat: &[u8]) {
+        if matches!(self.store, Store::Hash(_)) {
+            self.store.prefetch(key::hash(flat));
         }
-        let hash = key::hash(flat);
-        self.store.prefetch(hash);
-        hash
     }
 
     #[inline]
     pub fn prefetch_rows(&self, key: &Key) {
         self.store.prefetch_rows(key.hash);
-    }
-
-    /// The same by the hash of a key.
-    #[inline]
-    pub fn prefetch_rows_of(&self, hash: u64) {
-        self.store.prefetch_rows(hash);
     }
 
     pub fn rows(&self, key: &Key) -> SmallVec<[Record; 2]> {

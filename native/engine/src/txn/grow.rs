@@ -68,6 +68,12 @@ impl<T> List<T> {
         }
     }
 
+    /// The first items; all, where the list is known to be short.
+    #[inline]
+    pub fn first(&self) -> &[T] {
+        &self.first
+    }
+
     pub fn chunks(&self) -> impl Iterator<Item = &[T]> {
         std::iter::once(&self.first[..]).chain(self.more.iter().map(|chunk| &chunk[..]))
     }

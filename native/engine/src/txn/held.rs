@@ -71,7 +71,7 @@ impl Held {
     #[inline]
     fn position(&self, id: LockId) -> Option<usize> {
         if self.records.len() <= LINEAR {
-            self.records.iter().position(|(i, _)| *i == id)
+            self.records.first().iter().position(|(i, _)| *i == id)
         } else {
             self.by_id.get(&id).copied()
         }
@@ -109,7 +109,7 @@ impl Held {
     /// Frees everything.
     #[inline]
     pub fn release_all(&mut self, ctl: &TxnCtl, locks: &RecordLocks, wakes: &mut Wakes) {
-        for (id, _) in self.records.iter() {
+        for (id, _) in self.records.chunks().flatten() {
             locks.release(*id, ctl, wakes);
         }
         self.records.clear();

@@ -63,7 +63,7 @@ impl WriteSet {
     pub fn position(&self, key: &Key) -> Option<usize> {
         match &self.places {
             Places::Tree(tree) => tree.get(&key.bytes).copied(),
-            Places::Hash(_) if self.list.len() <= LINEAR => self.list.iter().position(|(k, _)| k == key),
+            Places::Hash(_) if self.list.len() <= LINEAR => self.list.first().iter().position(|(k, _)| k == key),
             Places::Hash(map) => {
                 let mut hash = key.hash;
                 loop {
