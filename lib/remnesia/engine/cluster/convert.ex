@@ -16,7 +16,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Mark, Start}
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Wait}
   alias Remnesia.Native
 
   require Logger
@@ -240,7 +240,10 @@ defmodule Remnesia.Engine.Cluster.Convert do
          :dumped <- :mnesia.dump_log(),
          :ok <- Mark.put({:drop, Enum.map(copied, & &1.name)}) do
       Definitions.put(:converting, nil)
-      for %{name: table} <- copied, do: Native.table_delete(nil, table)
+
+      for %{name: table} <- copied,
+          do: Wait.with_room(fn -> Native.table_delete(nil, table) end)
+
       with {:"$error", reason} <- Disc.sync(), do: exit({:aborted, reason})
       :ok = Mark.put(:cluster)
 

@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   # `Tables.free!/1` takes away.
 
   alias Remnesia.Engine.Local.{Activity, Definitions, Dirty, Disc, FragmentChange, Fragments}
-  alias Remnesia.Engine.Local.{Schema, Signal, Successor, Tables, Watch}
+  alias Remnesia.Engine.Local.{Schema, Signal, Successor, Tables, Wait, Watch}
   alias Remnesia.{Events, Native}
 
   @everything [{:_, [], [:"$_"]}]
@@ -188,7 +188,7 @@ defmodule Remnesia.Engine.Local.FragmentMove do
   end
 
   defp undo(txn, step) do
-    if step.new, do: Native.table_delete(txn, step.new.name)
+    if step.new, do: Wait.with_room(fn -> Native.table_delete(txn, step.new.name) end)
     Disc.give_up(for {_, _, number} when number != nil <- step[:shadows] || [], do: number)
   end
 end

@@ -223,7 +223,7 @@ defmodule Remnesia.Engine.Local.Refill do
     Disc.give_up(List.wrap(number))
 
     if table.new?,
-      do: Native.table_delete(txn, name),
+      do: Wait.with_room(fn -> Native.table_delete(txn, name) end),
       else: Native.table_access(name, table.before.access_mode)
 
     :ok
