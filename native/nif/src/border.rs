@@ -2,6 +2,7 @@
 
 use crate::arguments::elements;
 use crate::faults::{self, Point};
+use crate::session::caller_word;
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
@@ -79,7 +80,7 @@ pub fn run<const N: usize>(
     argc: c_int,
     argv: *const RawTerm,
     this: (&'static CStr, Nif),
-    body: impl FnOnce(&Call, &[RawTerm; N]) -> Answer,
+    body: impl Fn(&Call, &[RawTerm; N]) -> Answer,
 ) -> RawTerm {
     // SAFETY: the VM gives as many terms as the arity that the function table says, which is N.
     let args: &[RawTerm; N] = unsafe { &*argv.cast() };
@@ -92,8 +93,15 @@ pub fn run<const N: usize>(
         call.fault(Point::After);
         done
     };
-    let failed = match catch_unwind(AssertUnwindSafe(guarded)) {
-        Ok(done) => match (failure(), done) {
+    let attempt = || catch_unwind(AssertUnwindSafe(guarded)).map(|done| (failure(), done));
+    let mut done = attempt();
+    if let Ok((None, Err(Fail::Stop(Stop::Room(bytes))))) = done {
+        if let Some(again) = in_turn(env, bytes, attempt) {
+            done = again;
+        }
+    }
+    let failed = match done {
+        Ok(done) => match done {
             (None, Ok(term)) => return term,
             (None, Err(fail)) => fail,
             (Some(failure), _) if failure.is::<TooLong>() => Fail::Disc,
@@ -124,6 +132,14 @@ pub fn run<const N: usize>(
         Fail::Stop(Stop::Frozen) => atoms::frozen(),
         Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
     }
+}
+
+/// Does once more what found no room in the log, if it is the turn of the calling process.
+#[cold]
+fn in_turn<T>(env: Env, bytes: u64, again: impl FnOnce() -> T) -> Option<T> {
+    let store = DB.store()?;
+    let _admitted = store.admit(bytes, caller_word(env)?)?;
+    Some(again())
 }
 
 /// Declares a NIF: `nif!(name, |call, [a, b]| body)`.
