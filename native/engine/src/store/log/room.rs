@@ -167,12 +167,9 @@ impl Log {
             return Wait::Failed(waker, error);
         }
         let mut waiting = self.waiting.lock();
+        let first = waiting.room.waiters.is_empty() && self.within(&waiting.room, cost);
         match self.state.load(Ordering::Acquire) {
-            OK if waiting.room.waiters.is_empty() && self.within(&waiting.room, cost) => {
-                if self.room.load(Ordering::Relaxed) >= cost as i64 {
-                    return Wait::Done(waker);
-                }
-            }
+            OK if first && self.room.load(Ordering::Relaxed) >= cost as i64 => return Wait::Done(waker),
             FAILED | STARVED | CLOSED => {
                 let cause = waiting.cause.clone();
                 return Wait::Failed(waker, cause.map_or(StoreError::Closed, |c| StoreError::ReadOnly(Box::new(c))));
