@@ -80,7 +80,7 @@ pub fn run<const N: usize>(
     argc: c_int,
     argv: *const RawTerm,
     this: (&'static CStr, Nif),
-    body: impl Fn(&Call, &[RawTerm; N]) -> Answer,
+    body: impl FnOnce(&Call, &[RawTerm; N]) -> Answer,
 ) -> RawTerm {
     // SAFETY: the VM gives as many terms as the arity that the function table says, which is N.
     let args: &[RawTerm; N] = unsafe { &*argv.cast() };
@@ -93,15 +93,8 @@ pub fn run<const N: usize>(
         call.fault(Point::After);
         done
     };
-    let attempt = || catch_unwind(AssertUnwindSafe(guarded)).map(|done| (failure(), done));
-    let mut done = attempt();
-    if let Ok((None, Err(Fail::Stop(Stop::Room(bytes))))) = done {
-        if let Some(again) = in_turn(env, bytes, attempt) {
-            done = again;
-        }
-    }
-    let failed = match done {
-        Ok(done) => match done {
+    let failed = match catch_unwind(AssertUnwindSafe(guarded)) {
+        Ok(done) => match (failure(), done) {
             (None, Ok(term)) => return term,
             (None, Err(fail)) => fail,
             (Some(failure), _) if failure.is::<TooLong>() => Fail::Disc,
@@ -127,7 +120,9 @@ pub fn run<const N: usize>(
         Fail::Stop(Stop::Wait) => atoms::wait(),
         Fail::Stop(Stop::Restart) => atoms::restart(),
         Fail::Stop(Stop::CommitWait) => atoms::commit_wait(),
-        Fail::Stop(Stop::Room(bytes)) => call.tuple(&[atoms::room(), call.int(bytes as i64)]),
+        // SAFETY: the same arguments for the same function.
+        Fail::Stop(Stop::Room(bytes)) => in_turn(env, bytes, || unsafe { (this.1)(env, argc, argv) })
+            .unwrap_or_else(|| call.tuple(&[atoms::room(), call.int(bytes as i64)])),
         Fail::Stop(Stop::Watched) => atoms::watched(),
         Fail::Stop(Stop::Frozen) => atoms::frozen(),
         Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
@@ -136,7 +131,7 @@ pub fn run<const N: usize>(
 
 /// Does once more what found no room in the log, if it is the turn of the calling process.
 #[cold]
-fn in_turn<T>(env: Env, bytes: u64, again: impl FnOnce() -> T) -> Option<T> {
+fn in_turn(env: Env, bytes: u64, again: impl FnOnce() -> RawTerm) -> Option<RawTerm> {
     let store = DB.store()?;
     let _admitted = store.admit(bytes, caller_word(env)?)?;
     Some(again())

@@ -193,9 +193,9 @@ impl Log {
     }
 
     /// The turn of `who` to commit so much payload, after [`Log::reserve`] refused it: if room was set aside for it, or if there is room and nobody
-    /// stands in the queue.
+    /// stands in the queue. Not where it was admitted already and that was not enough.
     pub fn admit(&self, payload: u64, who: u64) -> Option<Admitted<'_>> {
-        if self.crowd.load(Ordering::Relaxed) == 0 {
+        if self.crowd.load(Ordering::Relaxed) == 0 || ADMITTED.with(Cell::get) > 0 {
             return None;
         }
         let cost = self.cost(payload);
