@@ -299,8 +299,8 @@ defmodule Remnesia.FaultTest do
     assert written > 3 * 2
     assert grown < 30_000_000
 
-    # Room is for all who wait, and whoever runs then takes it: nobody goes without, but shares differ on a loaded machine.
-    assert Enum.max(counts) < 50 * Enum.min(counts)
+    # Room goes to those who waited longest: measured 1.1 to 1.2, and up to 14 when whoever ran took it.
+    assert Enum.max(counts) < 4 * Enum.min(counts)
   end
 
   # Pages of files are the system's.

@@ -10,7 +10,7 @@ defmodule Remnesia.Backend.Table do
   alias Remnesia.Backend.{Change, Fatal}
   alias Remnesia.Engine.Cluster.{Convert, Several}
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Copies, Definitions, Disc, Transaction}
+  alias Remnesia.Engine.Local.{Copies, Definitions, Disc, Transaction, Wait}
   alias Remnesia.Native
 
   @doc "Starts the database if it does not run."
@@ -197,8 +197,8 @@ defmodule Remnesia.Backend.Table do
       :ok ->
         with {:"$error", reason} <- Disc.sync(), do: Fatal.halt(:delete_table, table, reason)
 
-      {:"$room", _bytes} ->
-        Process.sleep(1)
+      {:"$room", bytes} ->
+        Wait.room(bytes)
         delete_there(table)
 
       {:"$error", {:no_exists, _name}} ->

@@ -5,7 +5,7 @@
 mod below;
 
 use crate::reaper;
-use crate::store::{Store, StoreError, Table as LogTable};
+use crate::store::{Store, StoreError, Table as LogTable, Wait};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
 use crate::table::below::failure;
 use crate::table::{BagStep, Change, Cursor, Definition, Kept, Key, Kind, Nowhere, Place, Sink, Table};
@@ -419,11 +419,18 @@ impl Db {
             let mut rows: Vec<Vec<Record>> = Vec::new();
             open.table.scan(&mut cursor, LOGGED_AT_ONCE, |r| rows.push(r.to_vec()));
             let bytes = rows.iter().flatten().map(|r| r.memory() as u64 + 64).sum();
+            // In the queue by the number of the table's place in memory, which no process has.
+            let who = std::ptr::from_ref(&open.table) as u64;
+            let mut queued = false;
             let mut commit = loop {
-                match store.begin(bytes).map_err(refuse)? {
-                    Some(commit) => break commit,
-                    None => std::thread::sleep(std::time::Duration::from_millis(1)),
+                let _admitted = store.admit(bytes, who);
+                if let Some(commit) = store.begin(bytes).map_err(refuse)? {
+                    break commit;
                 }
+                if !queued {
+                    queued = matches!(store.wait_room(bytes, who, Box::new(())), Wait::Queued);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
             };
             if std::mem::take(&mut first) {
                 // What an attempt that was cut off may have left.

@@ -21,6 +21,10 @@ pub use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicU
 
 #[cfg(not(feature = "shuttle"))]
 pub use real::Condvar;
+#[cfg(feature = "shuttle")]
+pub use shuttle::thread_local;
+#[cfg(not(feature = "shuttle"))]
+pub use std::thread_local;
 
 #[cfg(feature = "shuttle")]
 pub use checked::{Condvar, Mutex, RwLock};

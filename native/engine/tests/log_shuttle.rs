@@ -97,11 +97,12 @@ impl World {
         let row = row(key, bytes);
         let size = row.memory() as u64 + 64;
         loop {
+            let _admitted = self.store.admit(size, key as u64);
             if let Some(mut commit) = self.store.begin(size)? {
                 commit.put(self.table, &[row]).expect("encodes");
                 return Ok(commit.commit().position);
             }
-            wait(|waker| self.store.wait_room(size, waker))?;
+            wait(|waker| self.store.wait_room(size, key as u64, waker))?;
         }
     }
 

@@ -8,7 +8,7 @@ use remnesia_engine::store::file::{Dir, Modes};
 use remnesia_engine::store::lmdb::{Lmdb, Options};
 use remnesia_engine::store::{log_dir, Callbacks, Config, Observer, Store, StoreError, Table, Wait};
 use remnesia_engine::txn::lock::Waker;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,11 @@ fn wait(store: &Store, position: u64) -> Result<(), StoreError> {
 
 /// Commits one row, waiting for room as often as it takes.
 fn put(store: &Store, table: Table, key: i64, value: i64) -> Result<u64, StoreError> {
+    static WHO: AtomicU64 = AtomicU64::new(0);
+    let who = WHO.fetch_add(1, Ordering::Relaxed);
     let row = row(key, value);
     loop {
+        let _admitted = store.admit(200, who);
         if let Some(mut commit) = store.begin(200)? {
             commit.put(table, &[row])?;
             return Ok(commit.commit().position);
@@ -55,7 +58,7 @@ fn put(store: &Store, table: Table, key: i64, value: i64) -> Result<u64, StoreEr
         let waker = Callbacks::waker(move |answer| {
             let _ = send.send(answer);
         });
-        match store.wait_room(200, waker) {
+        match store.wait_room(200, who, waker) {
             Wait::Done(_) => {}
             Wait::Failed(_, cause) => return Err(cause),
             Wait::Queued => receive.recv_timeout(Duration::from_secs(60)).expect("an answer")?,

@@ -2,6 +2,7 @@
 
 use crate::arguments::elements;
 use crate::faults::{self, Point};
+use crate::session::caller_word;
 use crate::term::{decode, from_word, no_term, word, EncodeError, Encoder, Env, RawTerm};
 use crate::{atoms, Nif};
 use remnesia_engine::db::Db;
@@ -119,11 +120,21 @@ pub fn run<const N: usize>(
         Fail::Stop(Stop::Wait) => atoms::wait(),
         Fail::Stop(Stop::Restart) => atoms::restart(),
         Fail::Stop(Stop::CommitWait) => atoms::commit_wait(),
-        Fail::Stop(Stop::Room(bytes)) => call.tuple(&[atoms::room(), call.int(bytes as i64)]),
+        // SAFETY: the same arguments for the same function.
+        Fail::Stop(Stop::Room(bytes)) => in_turn(env, bytes, || unsafe { (this.1)(env, argc, argv) })
+            .unwrap_or_else(|| call.tuple(&[atoms::room(), call.int(bytes as i64)])),
         Fail::Stop(Stop::Watched) => atoms::watched(),
         Fail::Stop(Stop::Frozen) => atoms::frozen(),
         Fail::Stop(stop) => call.tuple(&[atoms::failed(), call.reason(stop, args)]),
     }
+}
+
+/// Does once more what found no room in the log, if it is the turn of the calling process.
+#[cold]
+fn in_turn(env: Env, bytes: u64, again: impl FnOnce() -> RawTerm) -> Option<RawTerm> {
+    let store = DB.store()?;
+    let _admitted = store.admit(bytes, caller_word(env)?)?;
+    Some(again())
 }
 
 /// Declares a NIF: `nif!(name, |call, [a, b]| body)`.

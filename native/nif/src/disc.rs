@@ -407,7 +407,8 @@ nif!(
     log_room,
     |call, [size, reference]| {
         let size = number(call, *size)?;
-        wait(call, *reference, |store, waker| store.wait_room(size, waker))
+        let who = crate::session::caller_word(call.env).ok_or(Fail::BadArg)?;
+        wait(call, *reference, |store, waker| store.wait_room(size, who, waker))
     }
 );
 

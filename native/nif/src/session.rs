@@ -4,7 +4,7 @@ use crate::border::{Call, Fail, DB};
 use crate::faults::Point;
 use crate::reason::reason;
 use crate::select::Select;
-use crate::term::{Env, RawTerm};
+use crate::term::{word, Env, RawTerm};
 use crate::{atoms, disc};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
@@ -81,6 +81,11 @@ pub fn caller(env: Env) -> Option<ErlNifPid> {
     let mut pid = MaybeUninit::uninit();
     // SAFETY: fills in the pid where there is a calling process.
     unsafe { (!enif_self(env, pid.as_mut_ptr()).is_null()).then(|| pid.assume_init()) }
+}
+
+/// What tells the calling process from all others that are alive.
+pub fn caller_word(env: Env) -> Option<u64> {
+    caller(env).map(|pid| word(pid_term(env, pid)))
 }
 
 /// The term of a local pid: an immediate word.

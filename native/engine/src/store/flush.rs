@@ -14,7 +14,7 @@ use super::log::Log;
 use super::newest::Newest;
 use super::StoreError;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -136,6 +136,36 @@ pub(super) fn begins(bytes: &[u8], salt: u64) -> Option<u64> {
     Some(u64::from_le_bytes(*first))
 }
 
+/// How much of the base store a transaction writes anew. A change writes the page that it is in, and room for these pages is needed beside the old
+/// ones, which are free only after the next transaction: changes that lie far apart would make the file much longer than what it holds.
+struct Touching {
+    /// By table, bytes for each of its changes.
+    tables: BTreeMap<u32, u64>,
+    /// A transaction is not to touch more.
+    most: u64,
+}
+
+impl Touching {
+    /// What a change touches if it is alone.
+    const PAGE: u64 = 4096;
+    /// Syncs cost time, and a small file may well be twice as long.
+    const LEAST: u64 = 1 << 20;
+
+    fn new(base: &dyn Base, newest: &Newest) -> Result<Touching, StoreError> {
+        let (mut tables, mut all) = (BTreeMap::new(), 0);
+        for (table, changes) in newest.changes() {
+            let bytes = if newest.is_cleared(table) { 0 } else { base.bytes(table)? };
+            tables.insert(table, (bytes / changes.max(1) as u64).min(Touching::PAGE));
+            all += bytes;
+        }
+        Ok(Touching { tables, most: Touching::LEAST.max(all / 32) })
+    }
+
+    fn each(&self, table: u32) -> u64 {
+        self.tables.get(&table).copied().unwrap_or(0)
+    }
+}
+
 /// Writes what a stretch of the log leaves. `position`: where the log was read up to. `atoms`: those the base store has.
 pub fn write(
     base: &dyn Base,
@@ -162,13 +192,18 @@ pub fn write(
 
     let mut first = Batch { cleared: &cleared, dictionary: &dictionary, ..Batch::default() };
     let mut ops: Vec<Op> = Vec::new();
-    let mut bytes = 0;
+    let touching = Touching::new(base, newest)?;
+    let (mut bytes, mut touched, mut each) = (0, 0, (0, 0));
     for state in newest.states() {
-        if ops.len() >= config.flush_keys || bytes >= config.flush_bytes {
+        if ops.len() >= config.flush_keys || bytes >= config.flush_bytes || touched >= touching.most {
             base.apply(&Batch { ops: &ops, ..std::mem::take(&mut first) })?;
             ops.clear();
-            bytes = 0;
+            (bytes, touched) = (0, 0);
         }
+        if each.0 != state.table {
+            each = (state.table, touching.each(state.table));
+        }
+        touched += each.1;
         bytes += state.key.len() + state.value.map_or(0, <[u8]>::len);
         ops.push(Op { table: state.table, key: state.key, value: state.value });
     }

@@ -36,7 +36,7 @@ pub use base::Base;
 pub use config::{Callback, Callbacks, Config, Metrics, Observer};
 pub use error::StoreError;
 pub use load::Loaded;
-pub use log::Wait;
+pub use log::{Admitted, Wait};
 pub use read::{Held, Stored};
 pub use recovery::FORMAT;
 pub use reserved::{Committed, Reserved, Table};
@@ -205,8 +205,8 @@ impl Store {
         Ok((store, recovered))
     }
 
-    /// Begins a commit of about `bytes` (records, keys, and 16 for each). None: the log has no room now, wait for it by
-    /// [`Store::wait_room`] with the same bytes; nothing was left behind.
+    /// Begins a commit of about `bytes` (records, keys, and 16 for each). None: the log has no room now, or others wait for it: ask
+    /// [`Store::admit`], then wait by [`Store::wait_room`], with the same bytes; nothing was left behind.
     ///
     /// Errors: [`StoreError::ReadOnly`] with the cause after the log failed, [`StoreError::TooLarge`] for a commit that the log can
     /// never hold, [`StoreError::Closed`].
@@ -216,9 +216,14 @@ impl Store {
         Ok(reservation.map(|r| Reserved::new(&self.inner.log, &self.inner.dictionary, r)))
     }
 
-    /// Asks to be told when [`Store::begin`] may find room.
-    pub fn wait_room(&self, bytes: u64, waker: Waker) -> Wait {
-        self.inner.log.wait_room(bytes, waker)
+    /// Asks to be told when it is the turn of `who`, any number that nobody else has, who then comes back through [`Store::admit`].
+    pub fn wait_room(&self, bytes: u64, who: u64, waker: Waker) -> Wait {
+        self.inner.log.wait_room(bytes, who, waker)
+    }
+
+    /// After [`Store::begin`] found no room for so many bytes: the turn of `who` to call it once more on this thread, if it has come.
+    pub fn admit(&self, bytes: u64, who: u64) -> Option<Admitted<'_>> {
+        self.inner.log.admit(bytes, who)
     }
 
     /// Asks to be told when everything below the position is on disc, or will not be.

@@ -155,6 +155,11 @@ impl Newest {
         self.entries.iter().map(|entry| self.state(entry))
     }
 
+    /// Tables with states, and how many each has. After [`Newest::finish`].
+    pub fn changes(&self) -> impl Iterator<Item = (u32, usize)> + '_ {
+        self.entries.chunk_by(|a, b| a.table == b.table).map(|some| (some[0].table, some.len()))
+    }
+
     /// The states of one table, by key. After [`Newest::finish`].
     pub fn of_table(&self, table: u32) -> impl Iterator<Item = State<'_>> {
         self.entries(table).iter().map(|entry| self.state(entry))

@@ -4,4 +4,7 @@
 mod damage;
 mod disc;
 mod model;
+mod space;
+#[path = "../store_common/mod.rs"]
+mod store_common;
 mod support;

@@ -9,7 +9,18 @@ use std::time::Instant;
 impl Log {
     /// Makes the spares that are wanted and allowed, and tells who waits for room.
     pub fn keep_step(&self) -> Result<(), StoreError> {
-        while matches!(self.state.load(Ordering::Acquire), OK | STARVED) && self.wants_spare() {
+        // Those who wait in turn are let in one by one, and the next may want more room.
+        while self.make_spares()? && self.wake_room() && self.can_go_on() {}
+        Ok(())
+    }
+
+    fn can_go_on(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), OK | STARVED)
+    }
+
+    /// False if there are fewer than wanted, because the log is as long as it may be.
+    fn make_spares(&self) -> Result<bool, StoreError> {
+        while self.can_go_on() && self.wants_spare() {
             let old = self.old.lock().pop();
             if old.is_none() && self.log_bytes() + self.config.segment_bytes > self.config.log_bytes {
                 // The flush notifies when it is done with a segment; it must have one to begin with.
@@ -24,7 +35,7 @@ impl Log {
                 }
                 if !nothing || spare {
                     self.wake_room();
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             let number = self.append.lock().take_number();
@@ -48,8 +59,7 @@ impl Log {
         if self.state.compare_exchange(STARVED, OK, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             self.observer.recovered();
         }
-        self.wake_room();
-        Ok(())
+        Ok(true)
     }
 
     fn wants_spare(&self) -> bool {
@@ -86,7 +96,8 @@ impl Log {
             match self.state.load(Ordering::Acquire) {
                 CLOSED => return,
                 FAILED | REPAIRING => again = None,
-                _ => again = self.keep_step().err().map(|_| Instant::now() + self.config.retry_interval),
+                // Looked at again when room that was set aside for somebody may be forfeit.
+                _ => again = (self.keep_step().is_err() || self.owes_room()).then(|| Instant::now() + self.config.retry_interval),
             }
         }
     }

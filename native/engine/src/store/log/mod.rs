@@ -1,7 +1,7 @@
 //! The log: numbered segments of checksummed frames (`frame`), written by the committers themselves (`append`), synced for all of
 //! them at once by one thread (`sync`), with the next segment always ready (`keep`).
 //!
-//! A commit reserves its bytes first, which may have to wait and leaves nothing behind; the append then finds its room. What
+//! A commit reserves its bytes first (`room`), which may have to wait and leaves nothing behind; the append then finds its room. What
 //! waits is told by its waker; nothing in here sleeps but the log's own threads.
 //!
 //! Latches, in this order: `buffer` (whoever syncs or repairs holds it throughout), then one of `append` (held for a copy of
@@ -10,11 +10,13 @@
 mod append;
 pub mod frame;
 mod keep;
+mod room;
 pub mod segment;
 mod signal;
 mod sync;
 
 pub use append::Appended;
+pub use room::Admitted;
 pub use signal::Signal;
 
 use super::config::{Config, Metrics, Observer};
@@ -76,7 +78,7 @@ pub struct Log {
     state: AtomicU8,
     /// The largest reservation that found no room.
     demand: AtomicU64,
-    /// Length of the queue for room.
+    /// Length of the queue for room, with those who were told that there is some and have not taken it yet.
     crowd: AtomicUsize,
     append: Mutex<Append>,
     waiting: Mutex<Waiting>,
@@ -144,71 +146,6 @@ impl Log {
         log.append_empty(frame::Kind::Restart);
         log.sync_step()?;
         Ok(log)
-    }
-
-    /// Sets bytes aside for a transaction with `payload` bytes. None: there is no room now, wait for it by [`Log::wait_room`].
-    #[inline]
-    pub fn reserve(&self, payload: u64) -> Result<Option<Reservation>, StoreError> {
-        match self.state.load(Ordering::Acquire) {
-            OK => {}
-            REPAIRING => return Ok(None),
-            // It may have been repaired between the two looks.
-            _ => return self.refused().map_or(Ok(None), Err),
-        }
-        if self.unsynced() > self.config.unsynced_bytes {
-            self.sync_signal.notify();
-            return Ok(None);
-        }
-        if self.crowd.load(Ordering::Relaxed) > 0 {
-            return Ok(None);
-        }
-        let cost = self.cost(payload);
-        if self.room.fetch_sub(cost as i64, Ordering::Relaxed) < cost as i64 {
-            self.room.fetch_add(cost as i64, Ordering::Relaxed);
-            return self.no_room(cost);
-        }
-        Ok(Some(Reservation(cost)))
-    }
-
-    /// Bytes of frames for so much payload.
-    #[inline]
-    fn cost(&self, payload: u64) -> u64 {
-        const HEAD: u64 = frame::HEAD as u64 + 16;
-        let most = segment::most(self.config.segment_bytes);
-        // A small one needs no division.
-        payload + HEAD + if payload + HEAD > most { HEAD * (payload / (most - HEAD) + 1) } else { 0 }
-    }
-
-    #[cold]
-    fn no_room(&self, cost: u64) -> Result<Option<Reservation>, StoreError> {
-        let segments = self.config.log_bytes / self.config.segment_bytes;
-        let most = segments.saturating_sub(1) * credit(self.config.segment_bytes) as u64;
-        if cost > most {
-            return Err(StoreError::TooLarge { bytes: cost, most });
-        }
-        self.demand.fetch_max(cost, Ordering::Relaxed);
-        self.keep_signal.notify();
-        Ok(None)
-    }
-
-    /// Gives a reservation back that was not used.
-    pub fn unreserve(&self, reservation: Reservation) {
-        self.give_back(reservation.0 as i64);
-    }
-
-    fn give_back(&self, bytes: i64) {
-        self.room.fetch_add(bytes, Ordering::Relaxed);
-        if self.crowd.load(Ordering::Relaxed) > 0 {
-            self.keep_signal.notify();
-        }
-    }
-
-    /// Gives back what an append did not need.
-    #[inline]
-    pub fn settle(&self, reservation: Reservation, appended: &Appended) {
-        if reservation.0 != appended.bytes {
-            self.give_back(reservation.0 as i64 - appended.bytes as i64);
-        }
     }
 
     /// How its files are made.

@@ -6,6 +6,7 @@
 
 use super::append::{Active, Append};
 use super::frame::{self, Kind, DATA};
+use super::room::Queue;
 use super::segment::{self, credit, Closed, Segment, Spare};
 use super::{Log, Wait, CLOSED, FAILED, OK, REPAIRING, STARVED};
 use crate::store::StoreError;
@@ -13,14 +14,14 @@ use crate::sync::{Ordering, Waker};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The time that a sync waits for those it will be for, if a quarter of a sync is longer.
-const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+/// How long a sync waits for the next of those it will be for, if a quarter of a sync is longer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Who waits for what.
 #[derive(Default)]
 pub(super) struct Waiting {
     durable: Vec<(u64, Waker)>,
-    room: Vec<Waker>,
+    pub room: Queue,
     /// How many waited at the end of the last sync: those it was for and those who came meanwhile.
     together: usize,
     /// The sync that is about to begin waits until so many wait for it.
@@ -51,31 +52,6 @@ impl Log {
         if enough {
             self.sync_signal.notify();
         }
-        Wait::Queued
-    }
-
-    /// After [`Log::reserve`] found no room for so much payload: asks to be told when there may be some.
-    pub fn wait_room(&self, payload: u64, waker: Waker) -> Wait {
-        let mut waiting = self.waiting.lock();
-        match self.state.load(Ordering::Acquire) {
-            OK if waiting.room.is_empty() => {
-                let room = self.room.load(Ordering::Relaxed);
-                if self.unsynced() <= self.config.unsynced_bytes && room >= self.cost(payload) as i64 {
-                    return Wait::Done(waker);
-                }
-            }
-            FAILED | STARVED | CLOSED => {
-                let cause = waiting.cause.clone();
-                return Wait::Failed(waker, cause.map_or(StoreError::Closed, |c| StoreError::ReadOnly(Box::new(c))));
-            }
-            _ => {}
-        }
-        waiting.room.push(waker);
-        self.crowd.store(waiting.room.len(), Ordering::Relaxed);
-        drop(waiting);
-        self.demand.fetch_max(self.cost(payload), Ordering::Relaxed);
-        self.sync_signal.notify();
-        self.keep_signal.notify();
         Wait::Queued
     }
 
@@ -136,23 +112,9 @@ impl Log {
         waiting.durable = rest;
         drop(waiting);
         done.into_iter().for_each(|(_, waker)| self.observer.wake(waker, Ok(())));
-        self.wake_room();
-    }
-
-    /// Sends those who wait for room to try again.
-    pub(super) fn wake_room(&self) {
-        if self.crowd.load(Ordering::Relaxed) == 0 || self.unsynced() > self.config.unsynced_bytes {
-            return;
+        if self.wake_room() {
+            self.keep_signal.notify();
         }
-        let room = {
-            let mut waiting = self.waiting.lock();
-            if (self.room.load(Ordering::Relaxed) as i128) < i128::from(self.demand.load(Ordering::Relaxed)) {
-                return;
-            }
-            self.crowd.store(0, Ordering::Relaxed);
-            std::mem::take(&mut waiting.room)
-        };
-        room.into_iter().for_each(|waker| self.observer.wake(waker, Ok(())));
     }
 
     /// There is no segment to go on with: nothing is committed until there is one. What was appended is safe.
@@ -163,8 +125,7 @@ impl Log {
                 return;
             }
             waiting.cause = Some(cause.clone());
-            self.crowd.store(0, Ordering::Relaxed);
-            std::mem::take(&mut waiting.room)
+            self.dismiss(&mut waiting.room)
         };
         let refusal = StoreError::ReadOnly(Box::new(cause.clone()));
         room.into_iter().for_each(|waker| self.observer.wake(waker, Err(refusal.clone())));
@@ -179,8 +140,7 @@ impl Log {
             if self.state.swap(FAILED, Ordering::SeqCst) == FAILED {
                 return;
             }
-            self.crowd.store(0, Ordering::Relaxed);
-            (std::mem::take(&mut waiting.durable), std::mem::take(&mut waiting.room))
+            (std::mem::take(&mut waiting.durable), self.dismiss(&mut waiting.room))
         };
         durable.into_iter().for_each(|(_, waker)| self.observer.wake(waker, Err(cause.clone())));
         let refusal = StoreError::ReadOnly(Box::new(cause.clone()));
@@ -283,15 +243,22 @@ impl Log {
 
     /// Gives those who waited together before the time to come together again, so that one sync is for all of them: without it the first one
     /// who comes back begins a sync of his own, and the others wait for the next. PostgreSQL's `commit_delay` is the same, with a fixed time.
+    /// Here it goes on while some come: who misses this sync waits for another as long, so up to the time of one all gain by it.
     fn gather(&self, now: Instant) {
-        let until = now + Duration::from_nanos(self.last_fsync.load(Ordering::Relaxed) / 4).min(LONGEST_GATHERING);
+        let pause = Duration::from_nanos(self.last_fsync.load(Ordering::Relaxed) / 4).min(LONGEST_PAUSE);
+        let (mut until, mut came) = (now + pause, 0);
         loop {
             {
                 let mut waiting = self.waiting.lock();
-                let enough = waiting.durable.len() >= waiting.together || waiting.durable.is_empty();
+                let waits = waiting.durable.len();
+                let enough = waits >= waiting.together || waits == 0;
                 waiting.wanted = if enough { 0 } else { waiting.together };
                 if enough {
                     return;
+                }
+                if waits > came {
+                    came = waits;
+                    until = (Instant::now() + pause).min(now + 4 * pause);
                 }
             }
             if Instant::now() >= until || self.crowded() || self.state.load(Ordering::Acquire) == CLOSED {
@@ -324,9 +291,11 @@ impl Log {
             result = self.sync_step();
         }
         self.state.store(CLOSED, Ordering::SeqCst);
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        self.crowd.store(0, Ordering::Relaxed);
-        let all = waiting.durable.into_iter().map(|(_, waker)| waker).chain(waiting.room);
+        let (durable, room) = {
+            let mut waiting = self.waiting.lock();
+            (std::mem::take(&mut waiting.durable), self.dismiss(&mut waiting.room))
+        };
+        let all = durable.into_iter().map(|(_, waker)| waker).chain(room);
         let answer = result.as_ref().err().cloned().unwrap_or(StoreError::Closed);
         all.for_each(|waker| self.observer.wake(waker, Err(answer.clone())));
         for signal in [&self.sync_signal, &self.keep_signal, &self.flush_signal] {

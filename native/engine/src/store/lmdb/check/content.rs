@@ -12,8 +12,15 @@ pub struct Content {
     said: BTreeMap<(u8, u32), u64>,
     counted: BTreeMap<(u8, u32), u64>,
     garbage: BTreeSet<u32>,
-    /// The last long key and its tree: keys go up across chunks.
-    last: (u8, Vec<u8>),
+}
+
+/// Rows of a part of a tree that is looked at by itself.
+#[derive(Default)]
+pub struct Part {
+    /// By prefix.
+    counted: BTreeMap<u32, u64>,
+    /// The first and the last long key: keys go up across chunks.
+    long: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Content {
@@ -38,7 +45,47 @@ impl Content {
         Ok(())
     }
 
-    /// A row or chunk of a table.
+    /// The rows of a tree, in its parts from the first to the last.
+    pub fn rows(&mut self, tree: u8, parts: &[Part]) -> Result<(), What> {
+        let mut last: &[u8] = &[];
+        for part in parts {
+            for (prefix, rows) in &part.counted {
+                *self.counted.entry((tree, *prefix)).or_default() += rows;
+            }
+            if let Some((first, greatest)) = &part.long {
+                if !last.is_empty() && !in_order(tree, last, first) {
+                    return Err(DISORDER);
+                }
+                last = greatest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tables and rows, if what was said and what was counted is the same.
+    pub fn finish(mut self, state: &State) -> Result<(u64, u64), What> {
+        self.counted.retain(|(tree, prefix), _| *tree != SHARED || !self.garbage.contains(prefix));
+        if self.counted != self.said {
+            return Err("a table with another number of rows than its record says");
+        }
+        let mut prefixes = self.said.keys().filter(|(tree, _)| *tree == SHARED).map(|(_, prefix)| prefix).chain(&self.garbage);
+        if prefixes.any(|prefix| *prefix >= state.next_prefix) {
+            return Err("a table in a place that was not given");
+        }
+        Ok((self.said.len() as u64, self.said.values().sum()))
+    }
+}
+
+const DISORDER: What = "chunks that are not in order";
+
+/// Two long keys of one family go up; of others the tree says it.
+fn in_order(tree: u8, before: &[u8], after: &[u8]) -> bool {
+    let family = PLAIN + if tree == SHARED { 4 } else { 1 };
+    before < after || before.get(..family) != after.get(..family)
+}
+
+impl Part {
+    /// The next row or chunk of a table.
     pub fn row(&mut self, tree: u8, key: &[u8], sealed: &[u8], subtree: bool) -> Result<(), What> {
         let value = whole(key, sealed, subtree)?;
         let (prefix, rest) = match tree {
@@ -53,7 +100,7 @@ impl Content {
             len if len == PLAIN + NUMBER => self.chunk(tree, &key[..key.len() - NUMBER], value)?,
             _ => return Err("a key of an impossible length"),
         };
-        *self.counted.entry((tree, prefix)).or_default() += rows;
+        *self.counted.entry(prefix).or_default() += rows;
         Ok(())
     }
 
@@ -61,25 +108,13 @@ impl Content {
         let entries = chunk::read(value).ok_or("a chunk without entries")?;
         for (rest, _) in &entries {
             let key = [family, rest].concat();
-            if self.last.0 == tree && self.last.1.starts_with(family) && self.last.1 >= key {
-                return Err("chunks that are not in order");
+            match &mut self.long {
+                Some((_, last)) if !in_order(tree, last, &key) => return Err(DISORDER),
+                Some((_, last)) => *last = key,
+                None => self.long = Some((key.clone(), key)),
             }
-            self.last = (tree, key);
         }
         Ok(entries.len() as u64)
-    }
-
-    /// Tables and rows, if what was said and what was counted is the same.
-    pub fn finish(mut self, state: &State) -> Result<(u64, u64), What> {
-        self.counted.retain(|(tree, prefix), _| *tree != SHARED || !self.garbage.contains(prefix));
-        if self.counted != self.said {
-            return Err("a table with another number of rows than its record says");
-        }
-        let mut prefixes = self.said.keys().filter(|(tree, _)| *tree == SHARED).map(|(_, prefix)| prefix).chain(&self.garbage);
-        if prefixes.any(|prefix| *prefix >= state.next_prefix) {
-            return Err("a table in a place that was not given");
-        }
-        Ok((self.said.len() as u64, self.said.values().sum()))
     }
 }
 

@@ -93,10 +93,6 @@ impl Page {
         Ok(page)
     }
 
-    pub fn is_leaf(&self) -> bool {
-        self.is_leaf
-    }
-
     /// Nodes fill the page from `upper` to its end without a gap, in whatever order.
     fn side_by_side(&self, layout: &Layout, upper: usize) -> Result<(), What> {
         let mut spans = Vec::with_capacity(self.nodes.len());
