@@ -148,12 +148,13 @@ defmodule Remnesia.Calls.Here do
     Links.wait(fn -> length(m.system_info(:running_db_nodes)) == 2 end)
     for name <- m.system_info(:checkpoints), do: m.deactivate_checkpoint(name)
 
-    for table <- m.system_info(:tables) -- [:schema] do
-      m.change_table_access_mode(table, :read_write)
-      m.delete_table(table)
-    end
+    left =
+      for table <- m.system_info(:tables) -- [:schema],
+          answers = {m.change_table_access_mode(table, :read_write), m.delete_table(table)},
+          table in m.system_info(:tables),
+          do: {table, answers}
 
-    [:schema] = m.system_info(:tables)
+    [] = left
     :ok
   end
 
