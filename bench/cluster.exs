@@ -17,7 +17,7 @@ Code.require_file("../test/support/peers.ex", __DIR__)
       :ok
     end
 
-    # Nanoseconds for one, of pairs that take turns: the median of rounds of each.
+    # Nanoseconds for one, of pairs that take turns: the best tenth of rounds of each.
     def pairs(keys) do
       key = fn i -> rem(i * 7919, keys) + 1 end
       by_key = fn t, k -> [{{t, :"$1", :_, :_, :_}, [{:==, :"$1", k}], [:"$_"]}] end
@@ -25,7 +25,7 @@ Code.require_file("../test/support/peers.ex", __DIR__)
       row = fn t, k, x -> {t, k, div(k, 10), "name", x} end
 
       operations = [
-        {"dirty read", 5_000, 5_000, fn m, t, i -> m.dirty_read(t, key.(i)) end},
+        {"dirty read", 1_000, 1_000, fn m, t, i -> m.dirty_read(t, key.(i)) end},
         {"dirty select, guard on the key", 1, 500, fn m, t, i -> m.dirty_select(t, by_key.(t, key.(i))) end},
         {"dirty select, guard on an indexed attribute", 1, 300, fn m, t, i -> m.dirty_select(t, by_group.(t, div(key.(i), 10))) end},
         {"dirty select, key bound in the head", 1_000, 1_000, fn m, t, i -> m.dirty_select(t, [{{t, key.(i), :_, :_, :_}, [], [:"$_"]}]) end},
@@ -37,13 +37,20 @@ Code.require_file("../test/support/peers.ex", __DIR__)
         {"sync transaction with one write, replicated; stock not durable", 100, 100, fn m, t, i -> m.sync_transaction(fn -> m.write(row.(t, key.(i), i)) end) end}
       ]
 
+      # Once around before it counts: code is loaded, tables have grown, and nothing of the load goes on.
+      for {_name, stock, ours, fun} <- operations do
+        one(stock, &fun.(:mnesia, :s, &1))
+        one(ours, &fun.(:remnesia, :o, &1))
+      end
+
       settle()
+      Process.sleep(1_000)
 
       for {name, stock, ours, fun} <- operations do
         then = if name =~ "write", do: &settle/0, else: fn -> :ok end
 
         times =
-          for _round <- 1..15 do
+          for _round <- 1..if(name =~ "write", do: 15, else: 40) do
             s = one(stock, &fun.(:mnesia, :s, &1))
             then.()
             o = one(ours, &fun.(:remnesia, :o, &1))
@@ -51,7 +58,7 @@ Code.require_file("../test/support/peers.ex", __DIR__)
             {s, o}
           end
 
-        {name, middle(Enum.map(times, &elem(&1, 1))), middle(Enum.map(times, &elem(&1, 0)))}
+        {name, best(Enum.map(times, &elem(&1, 1))), best(Enum.map(times, &elem(&1, 0)))}
       end
     end
 
@@ -69,7 +76,8 @@ Code.require_file("../test/support/peers.ex", __DIR__)
       (System.monotonic_time(:nanosecond) - begun) / n
     end
 
-    defp middle(times), do: times |> Enum.sort() |> Enum.at(div(length(times), 2))
+    # On a busy machine the others' time slices are in most rounds.
+    defp best(times), do: times |> Enum.sort() |> Enum.at(div(length(times), 10))
 
     def timed(module, function, arguments) do
       begun = System.monotonic_time(:nanosecond)
