@@ -287,7 +287,7 @@ defmodule Remnesia.Backend do
   # --- a copy for another node, and from one ---
 
   @doc false
-  def sender_init(_alias, table, _storage, _receiver), do: Transfer.sender(table)
+  def sender_init(_alias, table, storage, receiver), do: Transfer.sender(table, storage, receiver)
 
   # Not in OTP's list of callbacks, but called when a receiver asks with a message; ours never does.
   @doc false
@@ -299,8 +299,8 @@ defmodule Remnesia.Backend do
     do: {size, Transfer.receiver(sender, table, size)}
 
   @doc false
-  def receive_data(records, _alias, table, _sender, state),
-    do: {:more, Transfer.take(records, table, state)}
+  def receive_data(data, _alias, table, _sender, state),
+    do: {:more, Transfer.take(data, table, state)}
 
   @doc false
   def receive_done(_alias, table, _sender, state), do: Transfer.finish(table, state)

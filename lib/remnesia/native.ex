@@ -222,6 +222,14 @@ defmodule Remnesia.Native do
   def write(_ctx, _name, _record, _kind), do: stub()
   @spec write_all(name, [tuple]) :: answer([tuple])
   def write_all(_name, _records), do: stub()
+
+  @spec transfer_take(name, place :: term) ::
+          {parcel :: binary, [tuple], place :: term | :done} | refusal
+  def transfer_take(_name, _place), do: stub()
+
+  @spec transfer_put(name, parcel :: binary, non_neg_integer, expected :: non_neg_integer) ::
+          answer(non_neg_integer)
+  def transfer_put(_name, _parcel, _place, _expected), do: stub()
   @spec delete(ctx, name, term) :: answer(:ok)
   def delete(_ctx, _name, _key), do: stub()
   @spec delete_object(ctx, name, tuple) :: answer(:ok)

@@ -83,14 +83,17 @@ defmodule Remnesia.Backend.Table do
 
   defp indexes(properties), do: Keyword.get(properties, :index, [])
 
-  # The disc belongs to the database as a whole: it has one from the first table on that needs it.
-  defp ensure_disc do
+  @doc "The disc belongs to the database as a whole: it has one from the first table on that needs it."
+  @spec ensure_disc() :: :ok
+  def ensure_disc do
     if not Disc.used?() do
       case Copies.change_table_copy_type(:schema, node(), :disc_copies) do
         {:atomic, :ok} -> :ok
         {:aborted, reason} -> exit({:aborted, reason})
       end
     end
+
+    :ok
   end
 
   defp fresh(wanted) do

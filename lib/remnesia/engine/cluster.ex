@@ -223,8 +223,19 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate dirty_delete_object(table, record), to: :mnesia
   @spec dirty_update_counter(Engine.table(), term, integer) :: integer
   defdelegate dirty_update_counter(table, key, increment), to: :mnesia
+
+  # Where nothing is found Mnesia says whether the pattern can be one of this table.
   @spec dirty_match_object(Engine.table(), tuple) :: [tuple]
-  defdelegate dirty_match_object(table, pattern), to: :mnesia
+  def dirty_match_object(table, pattern) do
+    with true <- is_tuple(pattern) and tuple_size(pattern) > 2 and here?(table),
+         {:done, [_ | _] = records} <-
+           Native.select(nil, {:mnesia, table}, [{pattern, [], [:"$_"]}], :read, 0) do
+      records
+    else
+      _elsewhere_or_none -> :mnesia.dirty_match_object(table, pattern)
+    end
+  end
+
   @spec dirty_index_match_object(Engine.table(), tuple, Engine.attribute()) :: [tuple]
   defdelegate dirty_index_match_object(table, pattern, attribute), to: :mnesia
   @spec dirty_all_keys(Engine.table()) :: [term]
@@ -255,9 +266,14 @@ defmodule Remnesia.Engine.Cluster do
   defp position(_table, position) when is_integer(position), do: position
 
   defp position(table, attribute) do
-    index = Enum.find_index(Info.table(table, :attributes), &(&1 == attribute))
-    if index, do: index + 2
+    place(:ets.lookup_element(:mnesia_gvar, {table, :attributes}, 2), attribute, 2)
+  rescue
+    ArgumentError -> nil
   end
+
+  defp place([attribute | _], attribute, position), do: position
+  defp place([_ | others], attribute, position), do: place(others, attribute, position + 1)
+  defp place([], _attribute, _position), do: nil
 
   # --- events ---
 

@@ -3,6 +3,7 @@
 //! Operations outside transactions are here: each is atomic, takes no lock and sees committed rows only.
 
 mod below;
+mod many;
 
 use crate::reaper;
 use crate::store::{Store, StoreError, Table as LogTable, Wait};

@@ -33,13 +33,13 @@ pub fn key(call: &Call, encoder: &mut Encoder, term: RawTerm, table: &Table) -> 
 }
 
 /// What a look under the latch brings out: decoded at once, or the rows when that would hold the latch for long.
-enum Found {
+pub enum Found {
     Decoded(RawTerm),
     Large(Vec<Record>),
 }
 
 #[inline]
-fn found(call: &Call, rows: &[Record], name: RawTerm, terms: &mut Vec<RawTerm>) -> Found {
+pub fn in_hand(call: &Call, rows: &[Record], name: RawTerm, terms: &mut Vec<RawTerm>) -> Found {
     match rows {
         [] => Found::Decoded(call.list(&[])),
         [one] if one.bytes().len() <= BUDGET / 8 => Found::Decoded(call.list(&[decode_record(call.env, one, name, terms)])),
@@ -48,7 +48,7 @@ fn found(call: &Call, rows: &[Record], name: RawTerm, terms: &mut Vec<RawTerm>) 
 }
 
 impl Found {
-    fn term(self, call: &Call, name: RawTerm, terms: &mut Vec<RawTerm>) -> Answer {
+    pub fn term(self, call: &Call, name: RawTerm, terms: &mut Vec<RawTerm>) -> Answer {
         match self {
             Found::Decoded(term) => Ok(term),
             Found::Large(rows) => {
@@ -73,7 +73,7 @@ nif!(
             let mut nothing = false;
             let found = open.table.look(&key, |rows| {
                 nothing = rows.is_empty();
-                found(call, rows, name, terms)
+                in_hand(call, rows, name, terms)
             });
             // Another table may have taken its place since it was looked up, and its rows be let go.
             if nothing && open.is_dropped() {
@@ -91,7 +91,7 @@ nif!(
             let (encoder, terms) = (&mut scratch.encoder, &mut scratch.terms);
             let key = key(call, encoder, *key_term, txn.rows_of(table))?;
             let name = record_name(txn.open(table));
-            let found = txn.read(&DB, table, &key, kind, |rows| found(call, rows, name, terms));
+            let found = txn.read(&DB, table, &key, kind, |rows| in_hand(call, rows, name, terms));
             let found = found.map_err(|stop| told(call, txn.open(table), encoder, *key_term, stop))?;
             found.term(call, name, terms)
         })
@@ -106,7 +106,7 @@ fn read_anew(call: &Call, scratch: &mut Scratch, table: RawTerm, key_term: RawTe
     call.may_wait(&open.table)?;
     let key = key(call, encoder, key_term, &open.table)?;
     let name = record_name(open);
-    let found = open.table.look(&key, |rows| found(call, rows, name, terms));
+    let found = open.table.look(&key, |rows| in_hand(call, rows, name, terms));
     found.term(call, name, terms)
 }
 

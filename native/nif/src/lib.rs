@@ -23,6 +23,7 @@ mod spec;
 
 mod term;
 mod testing;
+mod transfer;
 mod txn;
 mod watch;
 
@@ -44,7 +45,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<102> = Functions([
+static FUNCTIONS: Functions<104> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -124,6 +125,8 @@ static FUNCTIONS: Functions<102> = Functions([
     nif(c"txn_join", 1, watch::txn_join),
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),
+    nif(c"transfer_take", 2, transfer::transfer_take),
+    nif(c"transfer_put", 4, transfer::transfer_put),
     nif(c"snapshot_begin", 1, snapshot::snapshot_begin),
     nif(c"snapshot_scan", 3, snapshot::snapshot_scan),
     nif(c"snapshot_read", 3, snapshot::snapshot_read),

@@ -1,6 +1,7 @@
 //! Answers of many records: match specs, index look-ups, keys. Sliced, so that no call holds a scheduler for long.
 
 mod continuation;
+mod direct;
 mod index_read;
 
 pub use continuation::{begin, select_next};
@@ -409,7 +410,17 @@ nif!(
     select,
     |call, [ctx, table, spec, kind, limit]| {
         let limit = size(call, *limit)?;
-        search(call, [*ctx, *table, *spec], call.kind(*kind)?, limit, best_first(limit), Want::Spec)
+        let kind = call.kind(*kind)?;
+        if no_txn(*ctx) && limit == 0 {
+            let read = with_scratch(|scratch| {
+                let at = scratch.table_of(call, *table)?;
+                direct::read_by(call, scratch, at, *spec)
+            })?;
+            if let Some(records) = read {
+                return Ok(call.tuple(&[atoms::done(), records]));
+            }
+        }
+        search(call, [*ctx, *table, *spec], kind, limit, best_first(limit), Want::Spec)
     }
 );
 

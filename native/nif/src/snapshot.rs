@@ -71,7 +71,7 @@ nif!(
 );
 
 /// The place of a scan as a term: `nil` at the start, `{part, place}`, the bytes of a key, `:done`.
-fn cursor_term(call: &Call, cursor: &Cursor) -> RawTerm {
+pub fn cursor_term(call: &Call, cursor: &Cursor) -> RawTerm {
     match cursor {
         Cursor::Start => atoms::nil(),
         Cursor::Place(part, place) => call.tuple(&[call.int(i64::from(*part)), call.int(i64::from(*place))]),
@@ -80,7 +80,7 @@ fn cursor_term(call: &Call, cursor: &Cursor) -> RawTerm {
     }
 }
 
-fn cursor(call: &Call, term: RawTerm) -> Result<Cursor, Fail> {
+pub fn cursor(call: &Call, term: RawTerm) -> Result<Cursor, Fail> {
     if term == atoms::nil() {
         return Ok(Cursor::Start);
     }

@@ -4,6 +4,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   # Nodes that come and go. Each step looks first whether it has been done, so that a call that was cut off is simply made again.
 
   alias Remnesia.Backend
+  alias Remnesia.Backend.Table
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Info, Mark, Start}
@@ -53,9 +54,33 @@ defmodule Remnesia.Engine.Cluster.Nodes do
     say = Keyword.get(options, :progress) || (&Logger.info("remnesia: cluster: #{&1}"))
 
     with :ok <- connect(node, say),
-         :ok <- schema(node, Keyword.get(options, :schema, :disc_copies), say),
-         :ok <- copies(wanted(Keyword.get(options, :tables, :all), node), say),
+         tables = wanted(Keyword.get(options, :tables, :all), node),
+         :ok <- discs(node, Keyword.get(options, :schema, :disc_copies), tables, say),
+         :ok <- copies(tables, say),
          do: dump_logs()
+  end
+
+  # Ours, whose files take a while to make, and beside it the schema's.
+  defp discs(node, schema, tables, say) do
+    ours = if schema == :disc_copies and Enum.any?(tables, &on_disc?/1), do: prepare()
+    result = schema(node, schema, say)
+    prepared = prepared(ours)
+    with :ok <- result, do: prepared
+  end
+
+  defp on_disc?({_table, type}),
+    do: type in [:disc_copies, :disc_only_copies, :remnesia_disc, :remnesia_disc_only]
+
+  defp prepare, do: spawn_monitor(fn -> exit({:prepared, Table.ensure_disc()}) end)
+
+  defp prepared(nil), do: :ok
+
+  defp prepared({pid, monitor}) do
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:prepared, result}} -> result
+      {:DOWN, ^monitor, :process, ^pid, {:aborted, reason}} -> {:error, reason}
+      {:DOWN, ^monitor, :process, ^pid, reason} -> {:error, reason}
+    end
   end
 
   defp connect(node, say) do

@@ -40,4 +40,5 @@ pub use bounds::Alternative;
 pub use composite::Spans;
 pub use counter::count;
 pub use interval::{End, Interval, Prefix};
+pub use parse::variable;
 pub use program::{BadSpec, Comparison, Env, Outcome, Program, Scratch};

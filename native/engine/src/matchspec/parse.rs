@@ -95,7 +95,7 @@ fn list(bytes: &[u8]) -> Option<Option<Elements<'_>>> {
 }
 
 /// The number of `$N`. ETS counts in a C int and lets it overflow; a leading zero makes it an ordinary atom.
-pub(super) fn variable(text: &[u8]) -> Option<i32> {
+pub fn variable(text: &[u8]) -> Option<i32> {
     let digits = text.strip_prefix(b"$")?;
     match digits {
         [] => return None,

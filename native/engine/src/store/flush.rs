@@ -16,7 +16,7 @@ use super::StoreError;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Names of small values in the base store.
 pub mod meta {
@@ -48,12 +48,28 @@ pub struct Flush {
     pub held: RwLock<()>,
     pub position: AtomicU64,
     pub flushes: AtomicU64,
+    /// Milliseconds after `begun` until which the thread leaves the processor to others.
+    put_off: AtomicU64,
+    begun: Instant,
 }
+
+/// So long a flush is put off at once.
+const PUT_OFF: Duration = Duration::from_millis(250);
 
 impl Flush {
     pub fn new(dir: Arc<dyn Dir>, base: Arc<dyn Base>, config: Config, atoms: HashSet<u32>) -> Result<Flush, StoreError> {
         let position = AtomicU64::new(base.position()?);
-        Ok(Flush { dir, base, config, atoms: Mutex::new(atoms), held: RwLock::default(), position, flushes: AtomicU64::new(0) })
+        Ok(Flush {
+            dir,
+            base,
+            config,
+            atoms: Mutex::new(atoms),
+            held: RwLock::default(),
+            position,
+            flushes: AtomicU64::new(0),
+            put_off: AtomicU64::new(0),
+            begun: Instant::now(),
+        })
     }
 
     /// Flushes some closed segments. False if there is nothing to flush now.
@@ -88,6 +104,17 @@ impl Flush {
         }
     }
 
+    /// The thread flushes later: many rows are being written, and whoever writes them is waited for.
+    pub fn put_off(&self) {
+        self.put_off.store((self.begun.elapsed() + PUT_OFF).as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Until when the thread waits, as long as the log has plenty of room.
+    fn wait_until(&self, log: &Log) -> Option<Instant> {
+        let until = self.begun + Duration::from_millis(self.put_off.load(Ordering::Relaxed));
+        (until > Instant::now() && log.log_bytes() < self.config.log_bytes / 2).then_some(until)
+    }
+
     /// The thread that flushes. `failed` hears of errors; the step is tried again.
     pub fn thread(&self, log: &Log, failed: &dyn Fn(&StoreError)) {
         let mut again = None;
@@ -98,6 +125,10 @@ impl Flush {
             }
             again = None;
             while !log.is_closed() {
+                again = self.wait_until(log);
+                if again.is_some() {
+                    break;
+                }
                 match self.step(log) {
                     Ok(true) => {}
                     Ok(false) => break,

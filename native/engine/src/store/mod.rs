@@ -26,6 +26,7 @@ mod load;
 pub mod log;
 mod newest;
 mod ops;
+pub mod parcel;
 mod read;
 mod recovery;
 mod rekey;
@@ -338,6 +339,12 @@ impl Store {
         self.sync_all()?;
         while self.flush_step()? {}
         Ok(())
+    }
+
+    /// The log is moved to the base store a little later: many rows are being written, and whoever writes them is waited for. No matter how often
+    /// this is called, half of the log's room is kept free.
+    pub fn put_off_flush(&self) {
+        self.inner.flush.put_off();
     }
 
     /// Moves all that is synced to the base store, and writes that anew without free room. Answers its bytes before and after. Commits go on,

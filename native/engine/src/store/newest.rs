@@ -50,6 +50,14 @@ pub struct State<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// The first bytes of a key, so that what is less here is less there.
+fn begin(key: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = key.len().min(8);
+    first[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(first)
+}
+
 impl Newest {
     /// Takes the frames of a segment that end at byte `to`; they are sound. `first` is the position of the
     /// segment's first frame. An error is the place of what is no operation, in the segment or in the transaction that began there.
@@ -126,19 +134,19 @@ impl Newest {
 
     /// Sorts by table and key and keeps the last state of each; nothing may be taken after this.
     pub fn finish(&mut self) {
-        let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
         let entries = std::mem::take(&mut self.entries);
-        order.retain(|&i| self.cleared.get(&entries[i as usize].table).is_none_or(|&from| i as usize >= from));
+        let live = |i: &usize| self.cleared.get(&entries[*i].table).is_none_or(|from| i >= from);
+        // With the begin of its key each: most comparisons end there, and a look at the keys themselves waits for memory.
+        let of = |i: usize| (entries[i].table, begin(self.key(&entries[i])), i as u32);
+        let mut order: Vec<(u32, u64, u32)> = (0..entries.len()).filter(live).map(of).collect();
+        let key = |i: u32| self.key(&entries[i as usize]);
         // Of equal keys the last first, so that it is the one kept.
-        order.sort_unstable_by(|&a, &b| {
-            let (x, y) = (&entries[a as usize], &entries[b as usize]);
-            x.table.cmp(&y.table).then_with(|| self.key(x).cmp(self.key(y))).then(b.cmp(&a))
+        order.sort_unstable_by(|a, b| {
+            let begun = (a.0, a.1).cmp(&(b.0, b.1));
+            begun.then_with(|| key(a.2).cmp(key(b.2))).then(b.2.cmp(&a.2))
         });
-        order.dedup_by(|b, a| {
-            let (x, y) = (&entries[*a as usize], &entries[*b as usize]);
-            x.table == y.table && self.key(x) == self.key(y)
-        });
-        self.entries = order.iter().map(|&i| entries[i as usize]).collect();
+        order.dedup_by(|b, a| (a.0, a.1) == (b.0, b.1) && key(a.2) == key(b.2));
+        self.entries = order.iter().map(|(_, _, i)| entries[*i as usize]).collect();
     }
 
     /// Tables that were emptied: what the base store has of them is void.

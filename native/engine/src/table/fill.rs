@@ -35,6 +35,12 @@ impl Table {
         self.store.expect(keys);
     }
 
+    /// Makes room for about so many keys, unless there are some.
+    pub fn make_room(&self, keys: usize) {
+        self.store.expect(keys);
+        (0..self.store.parts()).for_each(|part| self.store.latch(part).make_room());
+    }
+
     /// Puts rows of keys that are not there yet: `keys` says how many records each has, one after the other.
     pub fn fill(&self, records: Vec<Record>, keys: &[u32]) {
         let _damage = super::Damage(self);

@@ -473,6 +473,13 @@ impl Latched<'_> {
         bytes.store(bytes.load(Ordering::Relaxed) + put.1 - out.1, Ordering::Relaxed);
     }
 
+    /// Makes the room that was asked for, while there are no keys.
+    pub fn make_room(&mut self) {
+        if let Latched::Hash(_, shard) = self {
+            shard.make_room();
+        }
+    }
+
     /// Puts rows of keys that are not there yet into a part of a hash table.
     pub fn fill(&mut self, filling: Filling) {
         let Latched::Hash(part, shard) = self else { return };

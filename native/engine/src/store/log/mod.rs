@@ -238,7 +238,7 @@ impl Log {
         self.segments.fetch_add(n as usize, Ordering::Relaxed);
     }
 
-    fn log_bytes(&self) -> u64 {
+    pub(in crate::store) fn log_bytes(&self) -> u64 {
         self.segments.load(Ordering::Relaxed) as u64 * self.config.segment_bytes
     }
 
