@@ -33,10 +33,11 @@ fn key_of(call: &Call, spec: RawTerm, arity: usize, name: RawTerm) -> Option<Raw
     let head = elements(call, head).ok().filter(|head| head.len() == arity && head[0] == name)?;
     let mut met: SmallVec<[i32; 8]> = SmallVec::new();
     for &element in head.get(2..)? {
-        // SAFETY: only looks at the term.
         if element == atoms::any() {
             continue;
-        } else if unsafe { enif_is_atom(call.env, element) } == 0 {
+        }
+        // SAFETY: only looks at the term.
+        if unsafe { enif_is_atom(call.env, element) } == 0 {
             return None;
         }
         let number = variable(text(word(element)))?;
