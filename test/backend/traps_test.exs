@@ -52,6 +52,28 @@ defmodule Remnesia.BackendTrapsTest do
     Peers.stop(peer)
   end
 
+  # A restore is replayed at the next start: the table is made again, and its rows, which are Mnesia's log's, are left out.
+  test "what a restore made again is there after a restart, and after a kill", context do
+    %{peer: peer, dir: dir} = context
+    file = String.to_charlist(Path.join(dir, "backup"))
+    create(peer, :t, :remnesia_disc)
+    create(peer, :o, :remnesia_disc_only, type: :ordered_set)
+    for t <- [:t, :o], do: fill(peer, t)
+    before = {Peers.content(peer, :t), Peers.content(peer, :o)}
+    :ok = Peers.mnesia(peer, :backup, [file])
+    seen = fn peer -> {Peers.content(peer, :t), Peers.content(peer, :o)} end
+    assert {:atomic, _} = Peers.mnesia(peer, :restore, [file, [recreate_tables: [:t, :o]]])
+    :stopped = Peers.mnesia(peer, :stop, [])
+    :ok = Peers.mnesia(peer, :start, [])
+    :ok = Peers.mnesia(peer, :wait_for_tables, [[:t, :o], 120_000])
+    assert seen.(peer) == before
+    assert {:atomic, _} = Peers.mnesia(peer, :restore, [file, [recreate_tables: [:t, :o]]])
+    Peers.kill(peer)
+    peer = again(context)
+    assert seen.(peer) == before
+    Peers.stop(peer)
+  end
+
   # Nothing tells the plug-in that a transfer failed, but that the table is to be deleted: the only copy, it may be.
   test "a transfer that fails leaves the copy that was there, also after a crash", context do
     %{peer: peer} = context

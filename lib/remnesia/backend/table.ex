@@ -38,6 +38,8 @@ defmodule Remnesia.Backend.Table do
     :ok = ensure_started()
     wanted = definition(alias, table, properties)
     if Disc.rows?(wanted), do: ensure_disc()
+    doubted? = Definitions.get({:doubted, wanted.name}, false)
+    Definitions.put({:doubted, wanted.name}, false)
 
     case reason do
       {:net_load, _node} ->
@@ -51,6 +53,9 @@ defmodule Remnesia.Backend.Table do
 
       :startup ->
         before_replay(table, open(wanted))
+
+      :restore when doubted? ->
+        fresh(wanted)
 
       _local when alias == :remnesia_ram ->
         fresh(wanted)
@@ -98,7 +103,7 @@ defmodule Remnesia.Backend.Table do
 
   defp fresh(wanted) do
     {:mnesia, table} = wanted.name
-    delete(table)
+    remove(table)
     create(wanted)
   end
 
@@ -179,7 +184,48 @@ defmodule Remnesia.Backend.Table do
   def delete(table) do
     # The first call of a start from a fallback.
     :ok = ensure_started()
+    if :mnesia.system_info(:is_running) == :starting, do: doubt(table), else: remove(table)
+  end
 
+  # At start this is a fallback, which then loads the table, or Mnesia's log, in which a restore deletes the table that it made: rows that the log
+  # has need not be all. So it goes when that is sure: with its load, or once Mnesia runs without it.
+  defp doubt(table) do
+    if Native.table_props(name(table)) != :error and not aside?(table) do
+      Definitions.put({:doubted, name(table)}, true)
+      spawn(fn -> after_start(table) end)
+    else
+      remove(table)
+    end
+
+    :ok
+  end
+
+  defp after_start(table) do
+    case {:mnesia.system_info(:is_running), Definitions.get({:doubted, name(table)}, false)} do
+      {:starting, true} ->
+        Process.sleep(20)
+        after_start(table)
+
+      {:yes, true} ->
+        # Asked within a schema lock's reach, so no change is half done.
+        :mnesia.transaction(fn ->
+          :mnesia.read_lock_table(:schema)
+
+          if not here?(table) and Definitions.get({:doubted, name(table)}, false),
+            do: remove(table)
+        end)
+
+      _loaded_or_stopped ->
+        :ok
+    end
+  end
+
+  defp here?(table) do
+    table in :mnesia.system_info(:tables) and
+      :mnesia.table_info(table, :storage_type) != :unknown
+  end
+
+  defp remove(table) do
     cond do
       aside?(table) -> take_back(table)
       Convert.keeps_rows?(table) -> :ok
