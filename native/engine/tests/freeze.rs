@@ -45,10 +45,10 @@ fn writers_meet_a_table_on_its_way() {
             assert!(db.create(b"t", None, definition(kind), Some((table.number, Kept::InMemory))));
             let open = db.open(b"t").expect("is there");
             (0..200).for_each(|key| write(&db, &open, key, 0));
-            let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+            let (stop, written, writers) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(3));
             std::thread::scope(|scope| {
                 for writer in 0..3 {
-                    let (db, open, stop, written) = (&db, &open, &stop, &written);
+                    let (db, open, stop, written, writers) = (&db, &open, &stop, &written, &writers);
                     scope.spawn(move || {
                         let mut value = 1;
                         while !stop.load(Ordering::Relaxed) {
@@ -56,11 +56,13 @@ fn writers_meet_a_table_on_its_way() {
                             written.fetch_add(1, Ordering::Relaxed);
                             value += 1;
                         }
+                        writers.fetch_sub(1, Ordering::Relaxed);
                     });
                 }
-                let (store, stop) = (&store, &stop);
+                let (store, writers) = (&store, &writers);
                 scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
+                    // The last writes may need the room that it makes.
+                    while writers.load(Ordering::Relaxed) > 0 {
                         store.flush_all().expect("flushes");
                         std::thread::yield_now();
                     }
