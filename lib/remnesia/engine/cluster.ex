@@ -7,11 +7,10 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Cluster.{Bulk, Info, Nodes, Several, Start, Storage}
+  alias Remnesia.Engine.Cluster.{Bulk, Info, Near, Nodes, Several, Start, Storage}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
-  alias Remnesia.Native
 
   # --- transactions ---
 
@@ -64,7 +63,11 @@ defmodule Remnesia.Engine.Cluster do
 
   defp durable(result), do: result
 
+  # An `ets` activity would look for a native table among those of the VM.
   @spec dirty_activity(Engine.kind(), fun, [term], access :: module) :: term
+  def dirty_activity(:ets, fun, arguments, access),
+    do: dirty_activity(:async_dirty, fun, arguments, access)
+
   def dirty_activity(kind, fun, arguments, :remnesia), do: apply(:mnesia, kind, [fun, arguments])
 
   def dirty_activity(kind, fun, arguments, access),
@@ -185,36 +188,9 @@ defmodule Remnesia.Engine.Cluster do
   # --- access without one ---
 
   @spec dirty_read(Engine.table(), term) :: [tuple]
-  def dirty_read(table, key) do
-    if here?(table) do
-      case Native.read(nil, {:mnesia, table}, key, :read) do
-        records when is_list(records) -> records
-        _gone -> :mnesia.dirty_read(table, key)
-      end
-    else
-      :mnesia.dirty_read(table, key)
-    end
-  end
-
-  # Mnesia reads the copy here: it is complete. Whether it is a native one the native side says.
-  defp here?(table) do
-    :ets.lookup_element(:mnesia_gvar, {table, :where_to_read}, 2) == node()
-  rescue
-    ArgumentError -> false
-  end
-
+  defdelegate dirty_read(table, key), to: Near
   @spec dirty_select(Engine.table(), list) :: [term]
-  def dirty_select(table, spec) when is_list(spec) do
-    with true <- here?(table),
-         {:done, records} <- Native.select(nil, {:mnesia, table}, spec, :read, 0) do
-      records
-    else
-      _elsewhere_or_long -> :mnesia.dirty_select(table, spec)
-    end
-  end
-
-  def dirty_select(table, spec), do: :mnesia.dirty_select(table, spec)
-
+  defdelegate dirty_select(table, spec), to: Near
   @spec dirty_write(Engine.table(), tuple) :: :ok
   defdelegate dirty_write(table, record), to: :mnesia
   @spec dirty_delete(Engine.table(), term) :: :ok
@@ -224,18 +200,8 @@ defmodule Remnesia.Engine.Cluster do
   @spec dirty_update_counter(Engine.table(), term, integer) :: integer
   defdelegate dirty_update_counter(table, key, increment), to: :mnesia
 
-  # Where nothing is found Mnesia says whether the pattern can be one of this table.
   @spec dirty_match_object(Engine.table(), tuple) :: [tuple]
-  def dirty_match_object(table, pattern) do
-    with true <- is_tuple(pattern) and tuple_size(pattern) > 2 and here?(table),
-         {:done, [_ | _] = records} <-
-           Native.select(nil, {:mnesia, table}, [{pattern, [], [:"$_"]}], :read, 0) do
-      records
-    else
-      _elsewhere_or_none -> :mnesia.dirty_match_object(table, pattern)
-    end
-  end
-
+  defdelegate dirty_match_object(table, pattern), to: Near
   @spec dirty_index_match_object(Engine.table(), tuple, Engine.attribute()) :: [tuple]
   defdelegate dirty_index_match_object(table, pattern, attribute), to: :mnesia
   @spec dirty_all_keys(Engine.table()) :: [term]
@@ -252,28 +218,7 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate dirty_slot(table, slot), to: :mnesia
 
   @spec dirty_index_read(Engine.table(), term, Engine.attribute()) :: [tuple]
-  def dirty_index_read(table, value, attribute) do
-    with true <- here?(table),
-         position when is_integer(position) <- position(table, attribute),
-         false <- :mnesia.has_var(value),
-         {:done, records} <- Native.index_read(nil, {:mnesia, table}, value, position) do
-      records
-    else
-      _elsewhere_or_long -> :mnesia.dirty_index_read(table, value, attribute)
-    end
-  end
-
-  defp position(_table, position) when is_integer(position), do: position
-
-  defp position(table, attribute) do
-    place(:ets.lookup_element(:mnesia_gvar, {table, :attributes}, 2), attribute, 2)
-  rescue
-    ArgumentError -> nil
-  end
-
-  defp place([attribute | _], attribute, position), do: position
-  defp place([_ | others], attribute, position), do: place(others, attribute, position + 1)
-  defp place([], _attribute, _position), do: nil
+  defdelegate dirty_index_read(table, value, attribute), to: Near
 
   # --- events ---
 
