@@ -32,9 +32,10 @@ namespaces =
       [:namespaces]
   end
 
-# Longer forms: mix test --include long
+# Longer forms: mix test --include long. What takes longer than this hangs, also on a busy machine.
 ExUnit.start(
   capture_log: true,
+  timeout: 300_000,
   exclude: [:long | peers ++ namespaces],
   formatters: [ExUnit.CLIFormatter, Remnesia.Failures]
 )
