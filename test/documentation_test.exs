@@ -94,6 +94,16 @@ defmodule Remnesia.DocumentationTest do
              calls == []
   end
 
+  # The second of a name takes the place of the first, whose tests then do not run.
+  test "no two modules of tests have one name" do
+    names =
+      for file <- Path.wildcard("test/**/*.exs"),
+          "defmodule " <> rest <- file |> File.read!() |> String.split("\n"),
+          do: rest
+
+    assert names -- Enum.uniq(names) == []
+  end
+
   defp arity(arguments) do
     # What is in brackets is one argument.
     flat = Regex.replace(~r/(\{(?:[^{}]|(?1))*\}|\[[^\[\]]*\])/, arguments, "x")

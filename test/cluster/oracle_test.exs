@@ -4,6 +4,7 @@ defmodule Remnesia.ClusterOracleTest do
   use Remnesia.PeerCase, async: true
 
   alias Oracle.Door.{Program, Run}
+  alias Remnesia.Links
 
   @compared Program.tables() ++ [:door_counter]
 
@@ -110,6 +111,7 @@ defmodule Remnesia.ClusterOracleTest do
 
   defp restart(%{side: side, names: names, peers: peers} = cluster, number, context) do
     leaving = Enum.at(peers, number)
+    settled(peers)
     # Stock loses what is not in its log file yet where it is killed.
     if side == :mnesia, do: :stopped = Peers.mnesia(leaving, :stop, [])
     Peers.kill(leaving)
@@ -121,6 +123,19 @@ defmodule Remnesia.ClusterOracleTest do
     tables = Peers.call(back, side, :system_info, [:local_tables])
     :ok = Peers.call(back, side, :wait_for_tables, [tables, 120_000])
     %{cluster | peers: List.replace_at(peers, number, back)}
+  end
+
+  # Who made a change of the schema is answered while the others are still at it, and could not join them with its own.
+  defp settled(peers) do
+    Links.wait(fn ->
+      definitions =
+        for peer <- peers do
+          tables = Peers.mnesia(peer, :system_info, [:tables])
+          for table <- Enum.sort(tables), do: Peers.mnesia(peer, :table_info, [table, :cstruct])
+        end
+
+      length(Enum.uniq(definitions)) == 1
+    end)
   end
 
   # Answers that name nodes.

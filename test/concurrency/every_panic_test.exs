@@ -1,4 +1,4 @@
-defmodule Remnesia.FaultTest do
+defmodule Remnesia.EveryPanicTest do
   use ExUnit.Case, async: false
 
   import Stress
@@ -65,7 +65,9 @@ defmodule Remnesia.FaultTest do
 
   defp sample(name, _) when name in [:_index, :_settings, :_changes, :_swaps], do: []
   defp sample(name, _) when name in [:_number, :_place, :_continuation], do: nil
-  defp sample(name, _) when name in [:_rows, :_unique, :_sync, :_ordered, :_on], do: false
+  defp sample(:_parcel, _), do: ""
+  defp sample(:_expected, _), do: 0
+  defp sample(name, _) when name in [:_rows, :_unique, :_sync, :_ordered, :_on, :_log], do: false
 
   defp sample(name, _)
        when name in [:_a, :_b, :_bytes, :_incr, :_key, :_snapshot, :_term, :_times, :_value],
