@@ -16,6 +16,7 @@ use crate::txn::lock::{CommitWait, LockId, RecordLocks, TxnCtl, Waker, Wakes};
 use crate::txn::{OpenTable, Stop};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// No operation outside transactions looks at a table for longer than this after it found it.
 const LOOKED_UP: std::time::Duration = std::time::Duration::from_millis(20);
@@ -191,9 +192,10 @@ impl Db {
         drop(tables);
         open.set_dropped(true);
         // Whoever looked the old one up a moment ago still finds its rows there.
-        let open = open.clone();
+        let (open, replaced) = (open.clone(), Instant::now());
         reaper::run_later(move || {
-            std::thread::sleep(LOOKED_UP);
+            // What else is to be let go of waits for this: not longer for many than for one.
+            std::thread::sleep(LOOKED_UP.saturating_sub(replaced.elapsed()));
             drop(open.table.clear(&mut Nowhere));
         });
         true
