@@ -146,11 +146,21 @@ defmodule Remnesia.Engine.Local.Disc do
   end
 
   defp load(cstruct) do
+    # Who waits for the table asks as soon as it is there.
+    Definitions.remember(cstruct)
+    Definitions.put({:load_reason, cstruct.name}, :local_only)
+
     case Native.table_load(cstruct.name) do
       :ok -> loaded(cstruct)
-      {:"$error", {:no_exists, _table}} = gone -> gone
+      {:"$error", {:no_exists, _table}} = gone -> deleted(cstruct.name, gone)
       {:"$error", reason} -> {:error, reason}
     end
+  end
+
+  # Meanwhile, and perhaps made again.
+  defp deleted(table, gone) do
+    if Native.table_props(table) == :error, do: Definitions.forget(table)
+    gone
   end
 
   defp loaded(%{name: table} = cstruct) do
@@ -159,8 +169,6 @@ defmodule Remnesia.Engine.Local.Disc do
       :ok = Native.table_number(table, number)
     end
 
-    Definitions.remember(cstruct)
-    Definitions.put({:load_reason, table}, :local_only)
     Native.table_access(table, cstruct.access_mode)
   end
 
