@@ -255,6 +255,38 @@ defmodule Remnesia.Cluster.ConvertTest do
     Peers.stop(peer)
   end
 
+  test "a database that has just been started, whose tables are still being loaded", context do
+    [peer] = Peers.start([context.name], context.options)
+    :ok = Peers.call(peer, Remnesia, :start, [])
+    tables = for i <- 1..6, do: :"large_#{i}"
+
+    on peer, tables: tables do
+      {:atomic, :ok} = :remnesia.change_table_copy_type(:schema, node(), :disc_copies)
+
+      for table <- tables do
+        {:atomic, :ok} = :remnesia.create_table(table, disc_copies: [node()])
+        :remnesia.ets(fn -> for i <- 1..20_000, do: :remnesia.dirty_write({table, i, i}) end)
+      end
+    end
+
+    :ok = Peers.call(peer, Remnesia, :stop, [])
+
+    answer =
+      on peer do
+        :ok = Remnesia.start()
+        {length(Remnesia.Native.tables_loading()), Remnesia.Cluster.convert()}
+      end
+
+    assert {loading, :ok} = answer
+    assert loading > 0
+    assert Peers.call(peer, :remnesia, :wait_for_tables, [tables, 60_000]) == :ok
+
+    for table <- tables,
+        do: assert(Peers.call(peer, :remnesia, :table_info, [table, :size]) == 20_000)
+
+    Peers.stop(peer)
+  end
+
   test "what a cluster does not have is refused, and nothing is changed", context do
     [peer] = Peers.start([context.name], context.options)
     :ok = Peers.call(peer, Remnesia, :start, [])

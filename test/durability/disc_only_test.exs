@@ -343,7 +343,8 @@ defmodule Remnesia.DiscOnlyTest do
     assert Engine.create_table(:refused, options) == {:aborted, reason}
   end
 
-  test "progress of loading" do
+  # Six, of which four are loaded at a time.
+  defp large do
     tables = for i <- 1..6, do: :"large_#{i}"
 
     for table <- tables do
@@ -359,6 +360,33 @@ defmodule Remnesia.DiscOnlyTest do
 
     :ok = Remnesia.stop()
     :ok = Remnesia.start()
+    tables
+  end
+
+  test "a database whose tables are being loaded has them: it is not given up for an empty one" do
+    tables = large()
+
+    assert {:aborted, {~c"Disc resident tables", named, _node}} =
+             Engine.change_table_copy_type(:schema, node(), :ram_copies)
+
+    assert Enum.sort(named) == tables
+
+    assert Enum.sort(Engine.system_info(:tables)) == [
+             :large_1,
+             :large_2,
+             :large_3,
+             :large_4,
+             :large_5,
+             :large_6,
+             :schema
+           ]
+
+    :ok = Engine.wait_for_tables(tables, 30_000)
+    for table <- tables, do: assert(Engine.table_info(table, :size) == 20_000)
+  end
+
+  test "progress of loading" do
+    tables = large()
     said = for _ <- 1..3, table <- tables, do: Engine.table_info(table, :load_progress)
     :ok = Engine.wait_for_tables(tables, 30_000)
     assert Enum.any?(said, &match?({:loading, n} when n in 0..20_000, &1))

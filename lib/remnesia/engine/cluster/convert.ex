@@ -16,7 +16,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Mark, Start}
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Wait}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Nodes, Wait}
   alias Remnesia.Native
 
   require Logger
@@ -76,7 +76,7 @@ defmodule Remnesia.Engine.Cluster.Convert do
   defp mnesia?, do: Process.whereis(:mnesia_sup) != nil
 
   defp definitions do
-    for table <- Native.tables(),
+    for table <- Definitions.names(),
         is_atom(table),
         {:ok, definition} <- [Definitions.fetch(table)],
         do: definition
@@ -91,7 +91,8 @@ defmodule Remnesia.Engine.Cluster.Convert do
     definitions = definitions()
     in_memory = Enum.filter(definitions, &(type(&1) == :ram_copies))
 
-    with :ok <- Mark.put({:convert, definitions}) do
+    with :ok <- Nodes.all_loaded(),
+         :ok <- Mark.put({:convert, definitions}) do
       case each(in_memory, &to_disc/1) do
         :ok -> say("#{length(definitions)} tables are to be converted")
         {:error, reason} -> take_back(in_memory, reason)

@@ -8,7 +8,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Info, Mark, Start}
-  alias Remnesia.Engine.Local.{Copies, Disc}
+  alias Remnesia.Engine.Local.{Copies, Definitions, Disc}
   alias Remnesia.Native
 
   require Logger
@@ -127,7 +127,7 @@ defmodule Remnesia.Engine.Cluster.Nodes do
   end
 
   defp empty do
-    tables = Enum.filter(Native.tables(), &is_atom/1)
+    tables = Enum.filter(Definitions.names(), &is_atom/1)
 
     cond do
       tables != [] ->
@@ -259,8 +259,9 @@ defmodule Remnesia.Engine.Cluster.Nodes do
     :ok
   end
 
-  # A node whose schema is not on its disc cannot merge with another: OTP's merge knows no storage of plug-ins.
-  defp dump_logs do
+  @doc "Brings the schema to the disc of every node: one that is killed before could not merge with others, as OTP's merge knows no storage of plug-ins."
+  @spec dump_logs() :: :ok
+  def dump_logs do
     :rpc.multicall(:mnesia.system_info(:running_db_nodes), :mnesia, :dump_log, [])
     :ok
   end

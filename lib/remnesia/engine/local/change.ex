@@ -208,7 +208,9 @@ defmodule Remnesia.Engine.Local.Change do
   def master_nodes(nodes) when is_list(nodes) do
     if Native.running() do
       here = Enum.filter(nodes, &(&1 == node()))
-      for table <- [:schema | Native.tables()], do: Definitions.put({:master_nodes, table}, here)
+
+      for table <- [:schema | Definitions.names()],
+          do: Definitions.put({:master_nodes, table}, here)
     end
 
     :ok

@@ -13,6 +13,14 @@ defmodule Remnesia.Engine.Local.Definitions do
   @spec new() :: term
   def new, do: :ets.new(__MODULE__, [:named_table, :public, read_concurrency: true])
 
+  @doc "The names of the tables, also of those that are still being loaded."
+  @spec names() :: [Native.name()]
+  def names do
+    # In this order: one that is ready between the two is not missed.
+    loading = for {table, _records} <- Native.tables_loading(), do: table
+    Enum.uniq(loading ++ Native.tables())
+  end
+
   @doc "The attributes of a table; none if there is no such table."
   @spec attributes(atom) :: [atom] | nil
   def attributes(table) do

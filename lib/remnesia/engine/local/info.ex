@@ -196,8 +196,7 @@ defmodule Remnesia.Engine.Local.Info do
 
   # The schema is a table too, the last one. Those that are still being loaded are there as well: programs wait for what they find here.
   defp tables do
-    loading = for {table, _progress} <- Native.tables_loading(), do: table
-    Enum.filter(Enum.uniq(Native.tables() ++ loading), &is_atom/1) ++ [:schema]
+    Enum.filter(Definitions.names(), &is_atom/1) ++ [:schema]
   end
 
   # --- system ---

@@ -87,7 +87,7 @@ defmodule Remnesia.Engine.Local.Nodes do
     {:ok, nodes}
   end
 
-  defp tables?, do: Enum.any?(Native.tables(), &is_atom/1)
+  defp tables?, do: Enum.any?(Definitions.names(), &is_atom/1)
 
   # --- waiting for tables ---
 
@@ -112,6 +112,19 @@ defmodule Remnesia.Engine.Local.Nodes do
       missing == [] -> :ok
       deadline != :infinity and now() >= deadline -> {:timeout, missing}
       true -> pause(missing, deadline)
+    end
+  end
+
+  @doc "Waits until all that are being loaded are there; refuses where one cannot be."
+  @spec all_loaded() :: :ok | {:error, term}
+  def all_loaded do
+    tables = Definitions.names()
+
+    case for table <- tables,
+             reason = Definitions.get({:load_failed, table}, nil),
+             do: {table, reason} do
+      [] -> with {:timeout, _tables} <- wait_for_tables(tables, 1_000), do: all_loaded()
+      [{table, reason} | _more] -> {:error, {:load_failed, table, reason}}
     end
   end
 

@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Local.Storage do
   # step: before it everything is as it was, after it everything is done.
 
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Rebuild, Schema, Signal}
+  alias Remnesia.Engine.Local.{Definitions, Directory, Disc, Nodes, Rebuild, Schema, Signal}
   alias Remnesia.{Events, Native}
 
   @type type :: :ram_copies | :disc_copies | :disc_only_copies
@@ -82,12 +82,14 @@ defmodule Remnesia.Engine.Local.Storage do
 
   def schema(cstruct, :ram_copies) do
     on_disc =
-      for table <- Native.tables(),
+      for table <- Definitions.names(),
           {:ok, definition} = Definitions.fetch(table),
           Disc.rows?(definition),
           do: table
 
     if on_disc != [], do: Signal.abort({~c"Disc resident tables", on_disc, node()})
+    # Records of tables in memory that were dumped are read from what goes now.
+    with {:error, reason} <- Nodes.all_loaded(), do: Signal.abort(reason)
     for table <- Native.tables(), do: :ok = Native.table_number(table, nil)
 
     with {:error, reason} <- Disc.abandon(), do: Signal.abort(reason)
