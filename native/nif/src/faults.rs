@@ -9,6 +9,7 @@ use crate::{nif, FUNCTIONS};
 use parking_lot::Mutex;
 use rustler::sys::*;
 use std::ffi::CStr;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -41,8 +42,13 @@ fn meet(env: Env, point: Point) {
         *fault = None;
         drop(fault);
         ARMED.store(false, Ordering::Relaxed);
-        panic!("a test asked for it");
+        asked_for();
     }
+}
+
+/// A panic that is no news: nothing is printed, for what is printed in a test run should be what failed.
+pub fn asked_for() -> ! {
+    resume_unwind(Box::new("a test asked for it"))
 }
 
 fn name_of(function: &ErlNifFunc) -> &'static CStr {

@@ -151,7 +151,7 @@ nif!(
     panic,
     |call, [ctx, table]| {
         if *ctx != atoms::nil() {
-            return with_txn(call, *ctx, |_| panic!("a test asked for it"));
+            return with_txn(call, *ctx, |_| crate::faults::asked_for());
         }
         let name = flat(call, *table)?.bytes;
         let open = DB.sound(&name)?;
