@@ -6,8 +6,8 @@ defmodule Remnesia.Application do
 
   use Application
 
-  alias Remnesia.Engine.Choice
   alias Remnesia.Backend.Kept
+  alias Remnesia.Engine.Choice
   alias Remnesia.Engine.Cluster.Start
   alias Remnesia.Engine.Local.{Checkpoints, Disc}
   alias Remnesia.Native
@@ -20,10 +20,9 @@ defmodule Remnesia.Application do
     with :ok <- load(), :ok <- Start.choose(), :ok <- start_database() do
       options = [strategy: :one_for_one, name: Remnesia.Supervisor]
 
-      case Supervisor.start_link(
-             [Remnesia.Events, Disc, Checkpoints, Kept | Watch.children()],
-             options
-           ) do
+      children = [Remnesia.Events, Disc, Checkpoints, Kept | Watch.children()]
+
+      case Supervisor.start_link(children, options) do
         {:ok, supervisor} ->
           start_cluster(supervisor)
 

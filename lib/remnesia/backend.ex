@@ -92,19 +92,18 @@ defmodule Remnesia.Backend do
 
   @doc false
   def check_definition(alias, table, nodes, properties) do
-    case copies(table) do
-      nil ->
+    copies = copies(table)
+
+    cond do
+      copies == nil ->
         :ok
 
-      copies ->
-        cond do
-          lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &in?(&1, copies)) ->
-            {:error, @lossy}
+      lossy?() and Enum.any?(Keyword.get(properties, :disc_copies, []), &in?(&1, copies)) ->
+        {:error, @lossy}
 
-          true ->
-            before = for {node, ^alias} <- copies, do: node
-            changes(nodes -- before, before -- nodes)
-        end
+      true ->
+        before = for {node, ^alias} <- copies, do: node
+        changes(nodes -- before, before -- nodes)
     end
   end
 

@@ -90,6 +90,16 @@ defmodule Remnesia.Engine do
   @spec sync() :: :ok | {:error, term}
   def sync, do: Local.sync()
 
+  @doc "The same for Mnesia's programs, who think of a log that is dumped."
+  @spec dump_log() :: :dumped | {:error, term}
+  def dump_log, do: with(:ok <- sync(), do: :dumped)
+
+  @doc "The same, where there is a log."
+  @spec sync_log() :: :ok | {:error, term}
+  def sync_log do
+    with :ok <- sync(), do: if(disc_metrics(), do: :ok, else: {:error, :no_such_log})
+  end
+
   @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
   def compact, do: Local.compact()
 
@@ -318,6 +328,9 @@ defmodule Remnesia.Engine do
   def start(settings, start), do: Settings.start(settings, start)
   @spec kill() :: :ok
   def kill, do: Settings.kill()
+  @doc "The same on all nodes: the answers, and the nodes that gave none."
+  @spec kill_all() :: {[:ok], [node]}
+  def kill_all, do: {[kill()], []}
   @spec set_debug_level(level :: term) :: atom | {:error, term}
   def set_debug_level(level), do: Settings.debug(level)
 

@@ -250,6 +250,11 @@ defmodule Remnesia.Engine.Cluster do
 
   @spec sync() :: :ok | {:error, term}
   defdelegate sync(), to: Local
+  # Ours, and Mnesia's own.
+  @spec dump_log() :: :dumped | {:error, term}
+  def dump_log, do: with(:ok <- sync(), do: :mnesia.dump_log())
+  @spec sync_log() :: :ok | {:error, term}
+  def sync_log, do: with(:ok <- sync(), do: :mnesia.sync_log())
   @spec compact() :: {:ok, {non_neg_integer, non_neg_integer}} | {:error, term}
   defdelegate compact(), to: Local
   @spec disc_metrics() :: %{atom => integer} | nil
@@ -345,9 +350,7 @@ defmodule Remnesia.Engine.Cluster do
 
   # A node that is killed before this is on its disc could not merge its schema with that of others: OTP's merge knows no storage of plug-ins.
   defp copies({:atomic, _ok} = result) do
-    if :mnesia.system_info(:use_dir),
-      do: :rpc.multicall(:mnesia.system_info(:running_db_nodes), :mnesia, :dump_log, [])
-
+    if :mnesia.system_info(:use_dir), do: Nodes.dump_logs()
     result
   end
 
@@ -417,11 +420,16 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia first: its tables are ours.
   @spec kill() :: :ok
   def kill do
-    manager = Process.whereis(:mnesia_tm)
-    :mnesia.lkill()
-    Application.stop(:remnesia)
-    Start.answer_waiting(manager)
+    Start.ending(fn ->
+      :mnesia.lkill()
+      Application.stop(:remnesia)
+      :ok
+    end)
   end
+
+  @spec kill_all() :: {[:ok], [node]}
+  def kill_all,
+    do: :rpc.multicall(system_info(:running_db_nodes), :remnesia, :lkill, [])
 
   @spec set_debug_level(level :: term) :: atom | {:error, term}
   defdelegate set_debug_level(level), to: :mnesia

@@ -17,7 +17,6 @@ defmodule Remnesia.Mnesia.System do
   """
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Choice
 
   @doc """
   Starts the database; it may be running.
@@ -61,11 +60,7 @@ defmodule Remnesia.Mnesia.System do
 
   @doc "The same on all nodes."
   @spec kill() :: {[:ok], [node]}
-  def kill do
-    if Choice.cluster?(),
-      do: :rpc.multicall(Engine.system_info(:running_db_nodes), :remnesia, :lkill, []),
-      else: {[Engine.kill()], []}
-  end
+  def kill, do: Engine.kill_all()
 
   @doc """
   Remnesia's own modules.
@@ -164,9 +159,7 @@ defmodule Remnesia.Mnesia.System do
       :dumped
   """
   @spec dump_log() :: :dumped | {:error, term}
-  def dump_log do
-    with :ok <- synced(), do: if(Choice.cluster?(), do: :mnesia.dump_log(), else: :dumped)
-  end
+  def dump_log, do: with(:ok <- running(), do: Engine.dump_log())
 
   @doc """
   The same; without a schema on disc there is no log.
@@ -175,19 +168,11 @@ defmodule Remnesia.Mnesia.System do
       {:error, :no_such_log}
   """
   @spec sync_log() :: :ok | {:error, term}
-  def sync_log do
-    with :ok <- synced() do
-      cond do
-        Choice.cluster?() -> :mnesia.sync_log()
-        Engine.disc_metrics() -> :ok
-        true -> {:error, :no_such_log}
-      end
-    end
-  end
+  def sync_log, do: with(:ok <- running(), do: Engine.sync_log())
 
-  defp synced do
+  defp running do
     if Engine.system_info(:is_running) == :yes,
-      do: Engine.sync(),
+      do: :ok,
       else: {:error, {:node_not_running, node()}}
   end
 end

@@ -239,9 +239,7 @@ defmodule Remnesia.Partition.Side do
 
     Finish.cut_off()
     disc? = :mnesia.system_info(:use_dir)
-    manager = Process.whereis(:mnesia_tm)
-    :stopped = :mnesia.stop()
-    Start.answer_waiting(manager)
+    :stopped = Start.ending(&:mnesia.stop/0)
     {before, disc?}
   end
 

@@ -8,11 +8,11 @@ use remnesia_engine::store::base::MemBase;
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::{Callbacks, Config, Store, Table};
 use remnesia_engine::table::{Cursor, Definition, Kept, Kind};
-use remnesia_engine::term::{Record, Writer};
+use remnesia_engine::term::Record;
 use remnesia_engine::txn::{LockKind, OpenTable, Stop, Txn};
 use shuttle::rand::Rng;
 use shuttle::thread::{self, JoinHandle};
-use shuttle_common::{check, int};
+use shuttle_common::{check, int, record};
 use std::sync::Arc;
 
 const NAME: [u8; 1] = [1];
@@ -20,14 +20,6 @@ const VALUES: i64 = 3;
 
 fn definition() -> Definition {
     Definition { kind: Kind::Set, arity: 3, record_name: 27, indexes: vec![] }
-}
-
-fn record(key: i64, value: i64) -> Record {
-    let mut writer = Writer::new();
-    writer.int(key);
-    let start = writer.len() as u32;
-    writer.int(value);
-    Record::build(&[0, start], &writer.buf, false, None)
 }
 
 struct World {

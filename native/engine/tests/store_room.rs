@@ -52,16 +52,22 @@ fn commit(store: &Store, table: Table, who: u64) -> bool {
     true
 }
 
-#[test]
-fn in_turn() {
-    let (_dir, store, table) = full(small());
+/// Twelve stand in the queue, and so many of them are told of room that is free at once.
+fn twelve(store: &Store) -> (Told, u64) {
     let told = Told::default();
     for who in 1..=12 {
-        assert!(matches!(wait(&store, who, &told), Wait::Queued));
+        assert!(matches!(wait(store, who, &told), Wait::Queued));
     }
     store.sync_step().expect("sound");
     store.keep_step().expect("sound");
     let first = told.lock().len() as u64;
+    (told, first)
+}
+
+#[test]
+fn in_turn() {
+    let (_dir, store, table) = full(small());
+    let (told, first) = twelve(&store);
     assert!((2..12).contains(&first), "some, by the length of the log: {first}");
     // The others, and who comes now, do not get what these were told of.
     assert!(store.begin(1).expect("sound").is_none());
@@ -134,13 +140,7 @@ fn more_than_the_log_holds() {
 #[test]
 fn a_disc_that_fails() {
     let (dir, store, table) = full(small());
-    let told = Told::default();
-    for who in 1..=12 {
-        assert!(matches!(wait(&store, who, &told), Wait::Queued));
-    }
-    store.sync_step().expect("sound");
-    store.keep_step().expect("sound");
-    let first = told.lock().len() as u64;
+    let (told, first) = twelve(&store);
     assert!(commit(&store, table, 1));
     dir.broken(true, true);
     assert!(store.sync_step().is_err());

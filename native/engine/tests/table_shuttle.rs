@@ -6,25 +6,17 @@ mod shuttle_common;
 use remnesia_engine::db::Db;
 use remnesia_engine::table::{Cursor, Definition, IndexDefinition, Kind};
 use remnesia_engine::term::range::Range;
-use remnesia_engine::term::{Record, Writer};
+use remnesia_engine::term::Record;
 use remnesia_engine::txn::{Built, LockKind, OpenTable, Stop, Txn};
 use shuttle::sync::Arc;
 use shuttle::thread;
-use shuttle_common::int;
+use shuttle_common::{int, record};
 
 const NAME: [u8; 1] = [1];
 const KINDS: [Kind; 2] = [Kind::Set, Kind::OrderedSet];
 /// Nobody changes these.
 const STAYS: [i64; 3] = [100, 101, 102];
 const VALUE: usize = 1;
-
-fn record(key: i64, value: i64) -> Record {
-    let mut writer = Writer::new();
-    writer.int(key);
-    let start = writer.len() as u32;
-    writer.int(value);
-    Record::build(&[0, start], &writer.buf, false, None)
-}
 
 fn database(kind: Kind) -> Arc<Db> {
     let db = Arc::new(Db::default());

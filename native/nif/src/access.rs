@@ -70,16 +70,10 @@ nif!(
             call.may_wait(&open.table)?;
             let key = key(call, encoder, *key_term, &open.table)?;
             let name = record_name(open);
-            let mut nothing = false;
-            let found = open.table.look(&key, |rows| {
-                nothing = rows.is_empty();
-                in_hand(call, rows, name, terms)
-            });
-            // Another table may have taken its place since it was looked up, and its rows be let go.
-            if nothing && open.is_dropped() {
-                return read_anew(call, scratch, *table, *key_term);
-            }
-            return found.term(call, name, terms);
+            return match look_now(open, &key, |rows| in_hand(call, rows, name, terms)) {
+                Some(found) => found.term(call, name, terms),
+                None => read_anew(call, scratch, *table, *key_term),
+            };
         }
         let kind = call.kind(*kind)?;
         with_txn(call, *ctx, |txn| {
@@ -97,6 +91,18 @@ nif!(
         })
     })
 );
+
+/// A look outside transactions; None if there is nothing because another table may have taken the place of this one since it was looked up, and
+/// its rows were let go.
+#[inline]
+pub fn look_now(open: &OpenTable, key: &Key, see: impl FnOnce(&[Record]) -> Found) -> Option<Found> {
+    let mut nothing = false;
+    let found = open.table.look(key, |rows| {
+        nothing = rows.is_empty();
+        see(rows)
+    });
+    (!(nothing && open.is_dropped())).then_some(found)
+}
 
 /// A read outside transactions of the table that has this name now.
 #[cold]

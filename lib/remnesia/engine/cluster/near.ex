@@ -5,17 +5,16 @@ defmodule Remnesia.Engine.Cluster.Near do
   # Mnesia's.
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Local.Index
   alias Remnesia.Native
 
   @spec dirty_read(Engine.table(), term) :: [tuple]
   def dirty_read(table, key) do
-    if here?(table) do
-      case Native.read(nil, {:mnesia, table}, key, :read) do
-        records when is_list(records) -> records
-        _gone -> :mnesia.dirty_read(table, key)
-      end
+    with true <- here?(table),
+         records when is_list(records) <- Native.read(nil, {:mnesia, table}, key, :read) do
+      records
     else
-      :mnesia.dirty_read(table, key)
+      _elsewhere_or_gone -> :mnesia.dirty_read(table, key)
     end
   end
 
@@ -65,12 +64,8 @@ defmodule Remnesia.Engine.Cluster.Near do
   defp position(_table, position) when is_integer(position), do: position
 
   defp position(table, attribute) do
-    place(:ets.lookup_element(:mnesia_gvar, {table, :attributes}, 2), attribute, 2)
+    Index.find(:ets.lookup_element(:mnesia_gvar, {table, :attributes}, 2), attribute, 2)
   rescue
     ArgumentError -> nil
   end
-
-  defp place([attribute | _], attribute, position), do: position
-  defp place([_ | others], attribute, position), do: place(others, attribute, position + 1)
-  defp place([], _attribute, _position), do: nil
 end

@@ -99,30 +99,34 @@ defmodule Remnesia.Engine.Cluster.Start do
 
   # Ordering it does not wait for it.
   defp stop(supervisor) do
-    monitor = Process.monitor(supervisor)
-    manager = Process.whereis(:mnesia_tm)
-    :sys.terminate(supervisor, :shutdown)
+    ending(fn ->
+      monitor = Process.monitor(supervisor)
+      :sys.terminate(supervisor, :shutdown)
 
-    receive do
-      {:DOWN, ^monitor, :process, ^supervisor, _reason} -> answer_waiting(manager)
-    end
+      receive do
+        {:DOWN, ^monitor, :process, ^supervisor, _reason} -> :ok
+      end
+    end)
   catch
     :exit, _gone -> :ok
   end
 
   @doc """
-  Tells those who wait for Mnesia's transaction manager that it has ended. It links them when it takes what they ask for, so who asked just
-  before its end would wait for ever.
+  Ends Mnesia by this function, then tells those who wait for its transaction manager. That links them when it takes what they ask for, so who
+  asked just before its end would wait for ever.
   """
-  @spec answer_waiting(pid | nil) :: :ok
-  def answer_waiting(manager) do
+  @spec ending((() -> result)) :: result when result: term
+  def ending(stop) do
+    manager = Process.whereis(:mnesia_tm)
+    result = stop.()
+
     for pid <- Process.list(),
         {:current_function, {:mnesia_tm, :rec, _arity}} <- [
           Process.info(pid, :current_function)
         ],
         do: send(pid, {:EXIT, manager, :shutdown})
 
-    :ok
+    result
   end
 
   defp tables?, do: Enum.any?(Native.tables(), &match?({:mnesia, _table}, &1))

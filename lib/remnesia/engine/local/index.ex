@@ -47,9 +47,11 @@ defmodule Remnesia.Engine.Local.Index do
       else: Signal.abort({:node_not_running, node()})
   end
 
-  defp find([attribute | _], attribute, position), do: position
-  defp find([_ | rest], attribute, position), do: find(rest, attribute, position + 1)
-  defp find([], _attribute, _position), do: nil
+  @doc "The position of an attribute, the first of these having the one that is given; nil if it is none of them."
+  @spec find([atom], term, pos_integer) :: pos_integer | nil
+  def find([attribute | _], attribute, position), do: position
+  def find([_ | rest], attribute, position), do: find(rest, attribute, position + 1)
+  def find([], _attribute, _position), do: nil
 
   @doc "The records with this value, within a transaction."
   @spec lookup(reference, atom, term, term) :: [tuple] | no_return

@@ -191,22 +191,19 @@ defmodule Remnesia.Engine.Local.Watch do
 
   def dirty(:write, [_ctx, table, record, _kind]), do: write(table, record)
 
-  def dirty(operation, [_ctx, table, item | _] = arguments) do
-    {simple, detailed, _type, _record_name} = Events.watchers(table)
-    change = {operation, table, item}
-    old = if detailed == [], do: [], else: Dirty.read(table, key(change))
-    answer = watched(operation, arguments)
-    if done?(answer), do: tell(change, simple, detailed, old)
-    answer
-  end
+  def dirty(operation, [_ctx, table, item | _] = arguments),
+    do: told({operation, table, item}, fn -> watched(operation, arguments) end)
 
   @doc "The same of a write, the most frequent of them: the NIF is called by name, see `Dirty`."
   @spec write(atom, tuple) :: term
-  def write(table, record) do
+  def write(table, record),
+    do: told({:write, table, record}, fn -> Native.write(@watched, table, record, :write) end)
+
+  defp told({_operation, table, _item} = change, work) do
     {simple, detailed, _type, _record_name} = Events.watchers(table)
-    old = if detailed == [], do: [], else: Dirty.read(table, elem(record, 1))
-    answer = Native.write(@watched, table, record, :write)
-    if done?(answer), do: tell({:write, table, record}, simple, detailed, old)
+    old = if detailed == [], do: [], else: Dirty.read(table, key(change))
+    answer = work.()
+    if done?(answer), do: tell(change, simple, detailed, old)
     answer
   end
 

@@ -1,7 +1,7 @@
 //! What the tests under the model checker share.
 #![allow(dead_code)]
 
-use remnesia_engine::term::{read, Term};
+use remnesia_engine::term::{read, Record, Term, Writer};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
@@ -18,6 +18,15 @@ pub fn check(schedules: usize, model: impl Fn() + Send + Sync + Clone + 'static)
     let (random, first) = (model.clone(), model);
     Runner::new(RandomScheduler::new(schedules * times()), config.clone()).run(random);
     Runner::new(PctScheduler::new(3, schedules * times() / 2), config).run(first);
+}
+
+/// A row of two integers.
+pub fn record(key: i64, value: i64) -> Record {
+    let mut writer = Writer::new();
+    writer.int(key);
+    let start = writer.len() as u32;
+    writer.int(value);
+    Record::build(&[0, start], &writer.buf, false, None)
 }
 
 pub fn int(bytes: &[u8]) -> i64 {

@@ -2,7 +2,7 @@
 //!
 //! Programs make such specs anew for each key, so that none is found among those that were compiled before.
 
-use crate::access::{in_hand, Found};
+use crate::access::{in_hand, look_now, Found};
 use crate::arguments::elements;
 use crate::atoms;
 use crate::border::{record_name, Call, Fail, Scratch};
@@ -83,9 +83,7 @@ pub fn read_by(call: &Call, scratch: &mut Scratch, at: usize, spec: RawTerm) -> 
     call.may_wait(&open.table)?;
     let key = open.table.key(flat, false, None);
     // An ordered_set finds what is equal to the key, a spec what is the same.
-    let mut nothing = false;
-    let found = open.table.look(&key, |rows| {
-        nothing = rows.is_empty();
+    let found = look_now(open, &key, |rows| {
         let other = |row: &Record| !same(row.key(), flat, row.negative_zero());
         if rows.first().is_some_and(other) {
             Found::Decoded(call.list(&[]))
@@ -93,9 +91,5 @@ pub fn read_by(call: &Call, scratch: &mut Scratch, at: usize, spec: RawTerm) -> 
             in_hand(call, rows, name, terms)
         }
     });
-    // Another table may have taken its place since it was looked up, and its rows be let go: it is looked up anew.
-    if nothing && open.is_dropped() {
-        return Ok(None);
-    }
-    found.term(call, name, terms).map(Some)
+    found.map(|found| found.term(call, name, terms)).transpose()
 }
