@@ -139,7 +139,10 @@ defmodule Remnesia.ClusterSchemaTest do
     assert Peers.mnesia(c, :add_table_index, [:d, :w]) == {:atomic, :ok}
 
     grow = fn ->
-      on(b, do: :mnesia.transform_table(:d, &Tuple.append(&1, :new), [:k, :v, :w, :x]))
+      on b do
+        with_x = fn {:d, k, v, w} -> {:d, k, v, w, :new} end
+        :mnesia.transform_table(:d, with_x, [:k, :v, :w, :x])
+      end
     end
 
     assert grow.() == {:atomic, :ok}

@@ -125,7 +125,7 @@ defmodule Remnesia.Mnesia.LocksTest do
 
           for {item, kind, _pid, _tid, _holder} <- m.system_info(:lock_queue), do: {item, kind}
         end)
-        |> Tuple.append(Process.get(:young).())
+        |> then(fn {:atomic, queue} -> {:atomic, queue, Process.get(:young).()} end)
       end)
 
     assert {:value, {:atomic, [], {:atomic, [_]}}} = stock

@@ -26,8 +26,8 @@ defmodule Remnesia.Query.WhereTest do
         {:^, _, [value]} ->
           value
 
-        {name, meta, context} when name in [:id, :name, :age] and is_atom(context) ->
-          quote(do: var!(record).unquote({name, meta, nil} |> elem(0))())
+        {name, _, context} when name in [:id, :name, :age] and is_atom(context) ->
+          {{:., [], [quote(do: var!(record)), name]}, [no_parens: true], []}
 
         other ->
           other
@@ -39,7 +39,7 @@ defmodule Remnesia.Query.WhereTest do
          _ = var!(record)
 
          try do
-           unquote(quoted) == true
+           Function.identity(unquote(quoted)) == true
          rescue
            _ -> false
          end
