@@ -16,12 +16,24 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Backup` - backups, checkpoints, fallbacks
     * `Remnesia.Mnesia.Text` - tables as text files
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
+    * `Remnesia.Mnesia.LeftOut` - SNMP and storage plug-ins
 
   What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, other nodes are not
   there. Fragmented tables: `:remnesia_frag`.
   """
 
-  alias Remnesia.Mnesia.{Access, Activity, Backup, Dirty, Explicit, Handle, System, Tables, Text}
+  alias Remnesia.Mnesia.{
+    Access,
+    Activity,
+    Backup,
+    Dirty,
+    Explicit,
+    Handle,
+    LeftOut,
+    System,
+    Tables,
+    Text
+  }
 
   # --- starting, stopping, the system ---
 
@@ -580,66 +592,21 @@ defmodule :remnesia do
 
   # --- what is left out ---
 
-  @doc """
-  Storage plug-ins are left out: `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.add_backend_type(:leveldb_copies, :mnesia_leveldb)
-      iex> text
-      "Remnesia has no storage plug-ins"
-  """
   @spec add_backend_type(atom, module) :: {:aborted, term}
-  def add_backend_type(_name, _module),
-    do: {:aborted, {:not_available, "Remnesia has no storage plug-ins"}}
+  defdelegate add_backend_type(name, module), to: LeftOut
 
-  @doc """
-  SNMP is left out: `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.snmp_open_table(:city, key: :integer)
-      iex> text
-      "Remnesia has no SNMP interface"
-  """
   @spec snmp_open_table(atom, term) :: {:aborted, term}
-  def snmp_open_table(_table, _structure), do: {:aborted, snmp()}
+  defdelegate snmp_open_table(table, structure), to: LeftOut
 
-  @doc """
-  SNMP is left out: `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.snmp_close_table(:city)
-      iex> text
-      "Remnesia has no SNMP interface"
-  """
   @spec snmp_close_table(atom) :: {:aborted, term}
-  def snmp_close_table(_table), do: {:aborted, snmp()}
+  defdelegate snmp_close_table(table), to: LeftOut
 
-  @doc """
-  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_row(:city, [1]) end)
-      iex> text
-      "Remnesia has no SNMP interface"
-  """
   @spec snmp_get_row(atom, [integer]) :: no_return
-  def snmp_get_row(_table, _index), do: Activity.abort(snmp())
+  defdelegate snmp_get_row(table, index), to: LeftOut
 
-  @doc """
-  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_next_index(:city, [1]) end)
-      iex> text
-      "Remnesia has no SNMP interface"
-  """
   @spec snmp_get_next_index(atom, [integer]) :: no_return
-  def snmp_get_next_index(_table, _index), do: Activity.abort(snmp())
+  defdelegate snmp_get_next_index(table, index), to: LeftOut
 
-  @doc """
-  SNMP is left out: exits with `{:aborted, {:not_available, text}}`.
-
-      iex> {:aborted, {:not_available, text}} = :remnesia.transaction(fn -> :remnesia.snmp_get_mnesia_key(:city, [1]) end)
-      iex> text
-      "Remnesia has no SNMP interface"
-  """
   @spec snmp_get_mnesia_key(atom, [integer]) :: no_return
-  def snmp_get_mnesia_key(_table, _index), do: Activity.abort(snmp())
-
-  defp snmp, do: {:not_available, "Remnesia has no SNMP interface"}
+  defdelegate snmp_get_mnesia_key(table, index), to: LeftOut
 end

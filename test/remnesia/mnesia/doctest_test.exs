@@ -23,6 +23,7 @@ defmodule Remnesia.Mnesia.DoctestTest do
   doctest Remnesia.Mnesia.Backup
   doctest Remnesia.Mnesia.Dirty
   doctest Remnesia.Mnesia.Handle
+  doctest Remnesia.Mnesia.LeftOut
   doctest Remnesia.Mnesia.System
   doctest Remnesia.Mnesia.Tables
   doctest Remnesia.Mnesia.Text
