@@ -218,7 +218,7 @@ defmodule Remnesia.Native do
 
   @spec read(ctx, name, term, kind) :: answer([tuple])
   def read(_ctx, _name, _key, _kind), do: stub()
-  @spec write(ctx, name, tuple, term) :: answer(:ok)
+  @spec write(ctx, name, tuple, term) :: answer(:ok) | {:"$watched", [tuple], answer(:ok)}
   def write(_ctx, _name, _record, _kind), do: stub()
   @spec write_all(name, [tuple]) :: answer([tuple])
   def write_all(_name, _records), do: stub()

@@ -60,6 +60,42 @@ defmodule Remnesia.ToldTest do
            ]
   end
 
+  test "a write tells what was there, in every type and storage, also if that is large" do
+    Remnesia.OnDisc.start()
+    large = Enum.to_list(1..50_000)
+
+    for type <- [:set, :ordered_set, :bag],
+        storage <- [:ram_copies, :disc_copies, :disc_only_copies] do
+      {:atomic, :ok} = :remnesia.create_table(:told, [{:type, type}, {storage, [node()]}])
+      {:ok, _} = :remnesia.subscribe({:table, :told, :detailed})
+      by = {:dirty, self()}
+
+      old =
+        for value <- [1, large, 2, {:short, "text"}], reduce: [] do
+          old ->
+            :ok = :remnesia.dirty_write({:told, 7, value})
+            assert events() == [{:write, :told, {:told, 7, value}, old, by}]
+            if type == :bag, do: old ++ [{:told, 7, value}], else: [{:told, 7, value}]
+        end
+
+      assert :remnesia.dirty_read(:told, 7) == old
+      {:atomic, :ok} = :remnesia.delete_table(:told)
+    end
+  end
+
+  test "a write that is refused tells nothing" do
+    create(:told, attributes: [:key, :val], unique: [:val])
+    events()
+    reason = {:unique, :told, [:val], 1}
+    assert catch_exit(:remnesia.dirty_write({:told, 2, 1})) == {:aborted, reason}
+    assert catch_exit(:remnesia.dirty_write({:told, 2})) == {:aborted, {:bad_type, {:told, 2}}}
+    {:atomic, :ok} = :remnesia.change_table_access_mode(:told, :read_only)
+    assert catch_exit(:remnesia.dirty_write({:told, 1, 2})) == {:aborted, {:no_exists, :told}}
+    assert events() == []
+    assert :remnesia.dirty_match_object({:told, :_, :_}) == [{:told, 1, 1}]
+    {:atomic, :ok} = :remnesia.change_table_access_mode(:told, :read_write)
+  end
+
   test "who subscribed while the table was read from disc" do
     Remnesia.OnDisc.start()
     create(:told, disc_copies: [node()])

@@ -215,9 +215,41 @@ nif!(
     /// Work: the size of the record.
     write,
     |call, [ctx, table, term, _kind]| {
-        with_record(call, [*ctx, *table, *term], db::Db::write, |txn, table, record| txn.write(&DB, table, record))
+        match with_record(call, [*ctx, *table, *term], db::Db::write, |txn, table, record| txn.write(&DB, table, record)) {
+            Err(Fail::Stop(Stop::Watched)) => write_seen(call, *table, *term),
+            answer => answer,
+        }
     }
 );
+
+/// A write of a watched table outside transactions, which answers `{watched, what was there, answer}` for those who are told of it. Where it would
+/// take long to show what was there, nothing is written: the caller looks by himself.
+#[cold]
+fn write_seen(call: &Call, table: RawTerm, term: RawTerm) -> Answer {
+    with_scratch(|scratch| {
+        let at = scratch.table_of(call, table)?;
+        let (encoder, terms, open) = scratch.parts(at);
+        call.may_wait(&open.table)?;
+        let record = record(call, encoder, term, open)?;
+        writable(open)?;
+        let name = record_name(open);
+        let key = open.table.key_of(&record);
+        let mut seen: Option<SmallVec<[Record; 2]>> = None;
+        let done = DB.update(open, &key, record.bytes().len() as u64, |rows| {
+            if rows.iter().map(|row| row.bytes().len()).sum::<usize>() > BUDGET {
+                return None;
+            }
+            seen = Some(rows.into());
+            Some(Change::write(open.kind(), record.clone()))
+        });
+        if let Err(stop) = done {
+            return Err(dirty_refusal(call, stop, open, table, &record));
+        }
+        let Some(rows) = seen else { return Err(Fail::Stop(Stop::Watched)) };
+        let rows: SmallVec<[RawTerm; 2]> = rows.iter().map(|row| decode_record(call.env, row, name, terms)).collect();
+        Ok(call.tuple(&[atoms::watched(), call.list(&rows), changed_now(call)]))
+    })
+}
 
 /// Time of one slice of [`write_all`], and the records between two looks at the clock.
 const SLICE: Duration = Duration::from_micros(500);

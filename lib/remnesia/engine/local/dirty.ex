@@ -23,14 +23,12 @@ defmodule Remnesia.Engine.Local.Dirty do
       when is_atom(table) and table != :schema and is_tuple(record) and tuple_size(record) > 2 do
     case Native.write(nil, table, record, :write) do
       :ok -> :ok
-      :"$watched" -> written(Watch.write(table, record), table, record)
+      {:"$watched", old, :ok} -> Watch.written(table, record, old)
       signal -> written(signal, table, record)
     end
   end
 
   def write(table, record), do: Signal.abort({:bad_type, table, record})
-
-  defp written(:ok, _table, _record), do: :ok
 
   defp written(signal, table, record),
     do: settle(signal, :write, [nil, table, record, :write], elem(record, 1), table)
@@ -229,6 +227,11 @@ defmodule Remnesia.Engine.Local.Dirty do
   # What has to be done again is told again: the arguments stay as they are.
   defp settle(:"$watched", operation, arguments, key, item),
     do: settle(Watch.dirty(operation, arguments), operation, arguments, key, item)
+
+  defp settle({:"$watched", old, answer}, :write, [_, table, record, _] = arguments, key, item) do
+    Watch.written(table, record, old)
+    settle(answer, :write, arguments, key, item)
+  end
 
   # What a table cannot count comes before what it may not.
   defp settle({:"$error", {:read_only, table}}, :update_counter, _arguments, _key, _item) do

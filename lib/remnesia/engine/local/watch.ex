@@ -6,7 +6,7 @@ defmodule Remnesia.Engine.Local.Watch do
   # The native side has a flag on each watched table. A change of one within a transaction answers `:"$watched"`, and is noted here, in
   # the process dictionary; the commit of such a transaction answers so too, and is cut in three (native/engine/src/txn/watch.rs),
   # so that messages about a record come in the order of its changes. Outside of transactions a change of a watched table is refused with
-  # `:"$watched"` and made again from here. Where nobody listens none of this is called.
+  # `:"$watched"` and made again from here, but for a write, which is made and answers what was there. Where nobody listens none of this is called.
   #
   # A note is `{level, operation}`; the level is the nesting depth, so that an inner transaction that fails takes its own with it.
 
@@ -189,22 +189,20 @@ defmodule Remnesia.Engine.Local.Watch do
     answer
   end
 
-  def dirty(:write, [_ctx, table, record, _kind]), do: write(table, record)
-
-  def dirty(operation, [_ctx, table, item | _] = arguments),
-    do: told({operation, table, item}, fn -> watched(operation, arguments) end)
-
-  @doc "The same of a write, the most frequent of them: the NIF is called by name, see `Dirty`."
-  @spec write(atom, tuple) :: term
-  def write(table, record),
-    do: told({:write, table, record}, fn -> Native.write(@watched, table, record, :write) end)
-
-  defp told({_operation, table, _item} = change, work) do
+  def dirty(operation, [_ctx, table, item | _] = arguments) do
+    change = {operation, table, item}
     {simple, detailed, _type, _record_name} = Events.watchers(table)
     old = if detailed == [], do: [], else: Dirty.read(table, key(change))
-    answer = work.()
+    answer = watched(operation, arguments)
     if done?(answer), do: tell(change, simple, detailed, old)
     answer
+  end
+
+  @doc "Tells of a write that is done: the most frequent change brings along what was there before."
+  @spec written(atom, tuple, [tuple]) :: :ok
+  def written(table, record, old) do
+    {simple, detailed, _type, _record_name} = Events.watchers(table)
+    tell({:write, table, record}, simple, detailed, old)
   end
 
   # Where every commit is waited for the answer is what to wait for.
