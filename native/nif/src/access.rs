@@ -1,7 +1,7 @@
 //! Reading and writing by key.
 
 use crate::arguments::elements;
-use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, Scratch, BUDGET, DB};
+use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
 use crate::disc::{changed_now, changed_to};
 use crate::index::dirty_refusal;
 use crate::report::remember_key;
@@ -70,10 +70,8 @@ nif!(
             call.may_wait(&open.table)?;
             let key = key(call, encoder, *key_term, &open.table)?;
             let name = record_name(open);
-            return match look_now(open, &key, |rows| in_hand(call, rows, name, terms)) {
-                Some(found) => found.term(call, name, terms),
-                None => read_anew(call, scratch, *table, *key_term),
-            };
+            let found = look_now(open, &key, |rows| in_hand(call, rows, name, terms)).ok_or(Fail::Again)?;
+            return found.term(call, name, terms);
         }
         let kind = call.kind(*kind)?;
         with_txn(call, *ctx, |txn| {
@@ -104,16 +102,13 @@ pub fn look_now(open: &OpenTable, key: &Key, see: impl FnOnce(&[Record]) -> Foun
     (!(nothing && open.is_dropped())).then_some(found)
 }
 
-/// A read outside transactions of the table that has this name now.
-#[cold]
-fn read_anew(call: &Call, scratch: &mut Scratch, table: RawTerm, key_term: RawTerm) -> Answer {
-    let at = scratch.table_of(call, table)?;
-    let (encoder, terms, open) = scratch.parts(at);
-    call.may_wait(&open.table)?;
-    let key = key(call, encoder, key_term, &open.table)?;
-    let name = record_name(open);
-    let found = open.table.look(&key, |rows| in_hand(call, rows, name, terms));
-    found.term(call, name, terms)
+/// The same after a look at many rows, or at none: all of them were there if the table still is.
+#[inline]
+pub fn still_there(open: &OpenTable) -> Result<(), Fail> {
+    if open.is_dropped() {
+        return Err(Fail::Again);
+    }
+    Ok(())
 }
 
 /// Who looks at the queue of a lock sees the key that is waited for.

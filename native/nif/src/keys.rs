@@ -1,6 +1,6 @@
 //! Walking a table key by key.
 
-use crate::access::{decode_key, key};
+use crate::access::{decode_key, key, still_there};
 use crate::border::{is_number, name, with_scratch, Answer, Call, Fail, DB};
 use crate::session::{no_txn, with_txn};
 use crate::term::RawTerm;
@@ -24,8 +24,9 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
             let (encoder, _, open) = scratch.parts(at);
             call.may_wait(&open.table)?;
             let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
-            let found = walk::neighbour(open, None, key, backward).map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?;
-            return Ok(answer(call, found));
+            let found = walk::neighbour(open, None, key, backward);
+            still_there(open)?;
+            return Ok(answer(call, found.map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?));
         }
         with_txn(call, ctx, |txn| {
             let table = scratch.table_in(call, txn, table)?;
@@ -51,7 +52,9 @@ nif!(
         let at = scratch.table_of(call, *table)?;
         let (encoder, _, open) = scratch.parts(at);
         let key = key(call, encoder, *from, &open.table)?;
-        Ok(answer(call, open.table.neighbour_of_gone(&key)))
+        let found = open.table.neighbour_of_gone(&key);
+        still_there(open)?;
+        Ok(answer(call, found))
     })
 );
 
@@ -61,7 +64,10 @@ nif!(
     |call, [ctx, table]| {
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
         let found = if no_txn(*ctx) {
-            walk::last_number(&*DB.sound(&name)?, None)
+            let open = DB.sound(&name)?;
+            let found = walk::last_number(&open, None);
+            still_there(&open)?;
+            found
         } else {
             with_txn(call, *ctx, |txn| {
                 let table = txn.table(&DB, &name)?;

@@ -7,7 +7,7 @@ mod index_read;
 pub use continuation::{begin, select_next};
 pub use index_read::index_read;
 
-use crate::access::decode_key;
+use crate::access::{decode_key, still_there};
 use crate::arguments::size;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
 use crate::session::{no_txn, with_txn};
@@ -229,13 +229,24 @@ impl Select {
         }
     }
 
-    /// One slice: `{:done, list}`, `{:slice, list, cont}` or `{:limit, list, cont}`.
-    fn slice(&mut self, call: &Call, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Result<(RawTerm, RawTerm), Fail> {
-        if self.scan.open.is_dropped() {
+    /// Refuses to go on with a table that was dropped, or whose place another has taken: its rows may have been let go. The first slice begins anew with
+    /// what is there.
+    fn still_there(&self, call: &Call) -> Result<(), Fail> {
+        let open = &self.scan.open;
+        if !self.begun {
+            return still_there(open);
+        }
+        if open.is_dropped() {
             // Of a continuation no argument names the table.
-            let gone = || call.tuple(&[atoms::no_exists(), table_name(call, &self.scan.open)]);
+            let gone = || call.tuple(&[atoms::no_exists(), table_name(call, open)]);
             return Err(Fail::Reason(if DB.is_running() { gone() } else { atoms::not_running() }));
         }
+        Ok(())
+    }
+
+    /// One slice: `{:done, list}`, `{:slice, list, cont}` or `{:limit, list, cont}`.
+    fn slice(&mut self, call: &Call, overlay: Option<&Overlay>, terms: &mut Vec<RawTerm>) -> Result<(RawTerm, RawTerm), Fail> {
+        self.still_there(call)?;
         if self.scan.open.table.is_damaged() {
             let name = table_name(call, &self.scan.open);
             return Err(Fail::Reason(call.tuple(&[atoms::table_damaged(), name])));
@@ -302,6 +313,7 @@ impl Select {
             let took = now.duration_since(before);
             self.step = if took > STEP_TIME { self.step / 2 } else { self.step * 2 }.clamp(*STEPS.start(), *STEPS.end());
         };
+        self.still_there(call)?;
         self.paused = state == atoms::limit();
         if self.paused {
             self.left = self.limit;

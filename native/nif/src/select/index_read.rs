@@ -1,7 +1,7 @@
 //! The rows of one value of an index. A few are answered at once, without what a search in slices needs.
 
 use super::{begin, Select, Want};
-use crate::access::beside;
+use crate::access::{beside, still_there};
 use crate::border::{record_name, with_scratch, Call, Fail, BUDGET, DB};
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode_record, Encoder, RawTerm};
@@ -66,6 +66,7 @@ nif!(
             let value = Value { field, bytes: encoder.bytes(), negative_zero: encoder.writer.negative_zero };
             let keys = few_keys(&open.table, field, &range);
             if let Some(found) = keys.and_then(|keys| few(call, open, &keys, &value, terms)) {
+                still_there(open)?;
                 return Ok(found);
             }
             return begin(call, Select::new(open, plan(open, range)?, search(&value), 0)?, None, terms);
