@@ -51,6 +51,20 @@ defmodule Remnesia.IsolationCheckerTest do
       assert classes(at_once([a: killed], x: [], y: [])) == []
     end
 
+    test "who was killed has committed if one saw it who was killed too, and was seen" do
+      chain = [
+        a: {:unknown, [{:write, :r, 1}]},
+        b: {:unknown, [{:read, :r, 1}, {:write, :r, 2}]},
+        c: {:unknown, [{:read, :r, 2}, {:write, :r, 3}]}
+      ]
+
+      assert classes(at_once(chain, [], r: 3)) == []
+      # None of them, as nobody saw one of them.
+      assert classes(at_once([d: [{:write, :r, 4}]] ++ chain, [], r: 4)) == []
+      aborted = Keyword.put(chain, :a, {:aborted, [{:write, :r, 1}]})
+      assert :aborted_read in classes(at_once(aborted, [], r: 3))
+    end
+
     test "what was not found may have been several versions" do
       # Out of :g, in, out, in: between the first and the last nobody knows.
       ops = [append(:x, 1, :h), append(:y, 9), append(:x, 2, :g)]

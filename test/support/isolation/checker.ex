@@ -27,9 +27,10 @@ defmodule Isolation.Checker do
   @doc "What is wrong with a history; nothing if it is strictly serializable."
   @spec check([map]) :: [anomaly]
   def check(history) do
-    seen = history |> Enum.filter(&(&1.status == :ok)) |> Own.values_seen()
-    # What somebody has seen of a process that was killed has happened.
-    committed = Enum.filter(history, &(&1.status == :ok or happened?(&1, seen)))
+    {certain, open} =
+      history |> Enum.reject(&(&1.status == :aborted)) |> Enum.split_with(&(&1.status == :ok))
+
+    committed = committed(certain, open)
     {own, internal} = committed |> Enum.map(&Own.apart/1) |> Enum.unzip()
     {edges, wrong} = Versions.dependencies(own)
     {more_edges, more_wrong} = Registers.dependencies(own)
@@ -44,10 +45,16 @@ defmodule Isolation.Checker do
     Enum.uniq(List.flatten(internal) ++ wrong ++ more_wrong ++ cycle)
   end
 
-  defp happened?(%{status: :unknown} = txn, seen),
-    do: Enum.any?(Own.values_written(txn), &MapSet.member?(seen, &1))
+  # What a committed one has seen of a process that was killed has happened, and so has what that one had seen.
+  defp committed(certain, open) do
+    seen = Own.values_seen(certain)
+    happened? = fn txn -> Enum.any?(Own.values_written(txn), &MapSet.member?(seen, &1)) end
 
-  defp happened?(_aborted, _seen), do: false
+    case Enum.split_with(open, happened?) do
+      {[], _open} -> certain
+      {happened, open} -> committed(happened ++ certain, open)
+    end
+  end
 
   # Who had ended before who began: all that ended lead to a moment, moments lead to the next one and to all that begin.
   defp times(committed) do
