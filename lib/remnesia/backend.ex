@@ -90,8 +90,14 @@ defmodule Remnesia.Backend do
   def semantics(_alias, :index_fun), do: fn _a, _t, position, o -> [elem(o, position - 1)] end
   def semantics(_alias, _item), do: :undefined
 
+  # A type that no node keeps the table in is not to be named: at a start Mnesia would wait for such a copy of a table that is in memory alone.
   @doc false
   def check_definition(alias, table, nodes, properties) do
+    with :ok <- allowed(alias, table, nodes, properties),
+         do: if(nodes == [], do: {:ok, List.keydelete(properties, alias, 0)}, else: :ok)
+  end
+
+  defp allowed(alias, table, nodes, properties) do
     copies = copies(table)
 
     cond do
