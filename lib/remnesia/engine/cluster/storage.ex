@@ -25,6 +25,8 @@ defmodule Remnesia.Engine.Cluster.Storage do
   def options(options), do: options
 
   defp option({:storage_type, type}), do: {type(type), [node()]}
+  # Nobody keeps it so: of a table that is nowhere else Mnesia then makes one in memory here.
+  defp option({key, []}), do: {key, []}
   defp option({key, value}) when is_atom(key), do: {type(key), value}
   defp option(option), do: option
 
