@@ -7,7 +7,7 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
-  alias Remnesia.Engine.Cluster.{Bulk, Info, Near, Nodes, Several, Start, Storage}
+  alias Remnesia.Engine.Cluster.{Bulk, Info, Near, Nodes, Several, Start, Storage, Transform}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.{Disc, Explain, Pattern, Settings}
@@ -368,11 +368,24 @@ defmodule Remnesia.Engine.Cluster do
   @spec move_table_copy(Engine.table(), node, node) :: Engine.change()
   def move_table_copy(table, a, b), do: copies(:mnesia.move_table_copy(table, a, b))
   @spec transform_table(Engine.table(), (tuple -> tuple) | :ignore, [atom]) :: Engine.change()
-  defdelegate transform_table(table, fun, attributes), to: :mnesia
+  def transform_table(table, fun, attributes) do
+    case definition(table) do
+      %{record_name: name} ->
+        change = &:mnesia.transform_table(table, &1, attributes)
+        Transform.run(table, fun, attributes, name, change)
+
+      nil ->
+        :mnesia.transform_table(table, fun, attributes)
+    end
+  end
 
   @spec transform_table(Engine.table(), (tuple -> tuple) | :ignore, [atom], record_name :: atom) ::
           Engine.change()
-  defdelegate transform_table(table, fun, attributes, record_name), to: :mnesia
+  def transform_table(table, fun, attributes, record_name) do
+    change = &:mnesia.transform_table(table, &1, attributes, record_name)
+    Transform.run(table, fun, attributes, record_name, change)
+  end
+
   @spec change_table_access_mode(Engine.table(), :read_only | :read_write) :: Engine.change()
   defdelegate change_table_access_mode(table, mode), to: :mnesia
   @spec change_table_load_order(Engine.table(), integer) :: Engine.change()

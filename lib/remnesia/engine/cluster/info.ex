@@ -45,6 +45,14 @@ defmodule Remnesia.Engine.Cluster.Info do
 
   def table(table, item), do: Storage.usual(known(table, item))
 
+  @doc "Does the table have copies in our storage?"
+  @spec native?(term) :: boolean
+  def native?(table) do
+    Enum.any?(known(table, :external_copies), &match?({{_, Remnesia.Backend}, [_ | _]}, &1))
+  catch
+    :exit, _no_table -> false
+  end
+
   @doc "The properties of a table, with ours."
   @spec properties(atom) :: [tuple]
   def properties(table), do: known(table, :user_properties)
