@@ -140,18 +140,18 @@ defmodule Remnesia.Engine.Local.Disc do
   end
 
   defp restore(number, cstruct) do
+    # Who waits for the table asks as soon as it is there, and a fragment belongs to its table also while that is being loaded.
+    Definitions.remember(cstruct)
+    Definitions.put({:load_reason, cstruct.name}, :local_only)
     rows = rows(cstruct) || dumped?(cstruct)
     :ok = Native.table_restore(cstruct.name, Cstruct.shape(cstruct), number, rows, cstruct)
+    :ok = Native.table_access(cstruct.name, cstruct.access_mode)
     if rows == false, do: load(cstruct)
   end
 
   defp load(cstruct) do
-    # Who waits for the table asks as soon as it is there.
-    Definitions.remember(cstruct)
-    Definitions.put({:load_reason, cstruct.name}, :local_only)
-
-    case Native.table_load(cstruct.name) do
-      :ok -> loaded(cstruct)
+    case Native.table_load(cstruct.name, not rows?(cstruct)) do
+      :ok -> :ok
       {:"$error", {:no_exists, _table}} = gone -> deleted(cstruct.name, gone)
       {:"$error", reason} -> {:error, reason}
     end
@@ -161,15 +161,6 @@ defmodule Remnesia.Engine.Local.Disc do
   defp deleted(table, gone) do
     if Native.table_props(table) == :error, do: Definitions.forget(table)
     gone
-  end
-
-  defp loaded(%{name: table} = cstruct) do
-    if not rows?(cstruct) do
-      {number, _rows} = Native.table_disc(table)
-      :ok = Native.table_number(table, number)
-    end
-
-    Native.table_access(table, cstruct.access_mode)
   end
 
   # A table in memory whose records were brought to disc once.
