@@ -42,20 +42,11 @@ defmodule Remnesia.Transfer.Fallback do
 
     file = directory!(options) |> Path.join(@name)
     if File.exists?(file), do: Media.stop({:already_exists, node()})
-    make_directory!(Path.dirname(file))
+    with {:error, reason} <- Directory.make(Path.dirname(file)), do: Media.stop(reason)
 
     temporary = Path.join(Path.dirname(file), @temporary)
     media = Media.open_write(MnesiaBackup, temporary)
     {media |> Media.put([header]) |> Media.put(schema), {temporary, file}}
-  end
-
-  defp make_directory!(directory) do
-    with :ok <- File.mkdir_p(directory),
-         :ok <- File.chmod(directory, Application.get_env(:remnesia, :directory_mode, 0o700)) do
-      :ok
-    else
-      {:error, reason} -> Media.stop(reason)
-    end
   end
 
   # What fails here has been taken away by the writer already.

@@ -38,10 +38,10 @@ defmodule Remnesia.Engine.Local.Disc do
   @doc "Makes an empty database on disc. The database does not run."
   @spec create() :: :ok | {:error, term}
   def create do
-    schema = Cstruct.put_storage(Cstruct.schema(), node(), :disc_copies)
-
-    with {:ok, _number} <- begin_empty(schema), do: Native.disc_close(Directory.data())
+    with {:ok, _number} <- begin_empty(schema()), do: Native.disc_close(Directory.data())
   end
+
+  defp schema, do: Cstruct.put_storage(Cstruct.schema(), node(), :disc_copies)
 
   @doc "Makes an empty database on disc for the one that runs in memory."
   @spec adopt(Cstruct.t()) :: :ok | {:error, term}
@@ -79,6 +79,7 @@ defmodule Remnesia.Engine.Local.Disc do
   def open do
     cond do
       Fallback.wanted?() -> :fallback
+      Directory.importing?() -> with :ok <- Directory.delete(), do: open()
       Directory.exists?() -> read()
       MnesiaSource.mnesia?(Directory.path()) -> foreign()
       true -> :none
@@ -106,7 +107,7 @@ defmodule Remnesia.Engine.Local.Disc do
     with :ok <- Directory.check(),
          {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
       with {:ok, cstructs} <- definitions(tables),
-           {:ok, cstructs} <- Convert.at_start(cstructs) do
+           {:ok, cstructs} <- cstructs |> with_schema() |> Convert.at_start() do
         for {number, cstruct} <- cstructs, do: restore(number, cstruct)
         {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
       else
@@ -115,6 +116,13 @@ defmodule Remnesia.Engine.Local.Disc do
           {:error, reason}
       end
     end
+  end
+
+  # Who made the database may have been killed before that.
+  defp with_schema(cstructs) do
+    if Enum.any?(cstructs, fn {_number, cstruct} -> cstruct.name == :schema end),
+      do: cstructs,
+      else: [{define(schema()), schema()} | cstructs]
   end
 
   # One that was begun and not finished goes.
@@ -344,11 +352,15 @@ defmodule Remnesia.Engine.Local.Disc do
   defp import_all do
     progress = fn line -> Logger.info("remnesia: import: #{line}") end
 
-    with :ok <- create(),
-         {:ok, []} <- without_schema(open()),
-         {:ok, _tables} <- Import.run(Directory.path(), progress: progress) do
+    with :ok <- Directory.begin_import(),
+         :ok <- create(),
+         {:ok, []} <- without_schema(read()),
+         {:ok, _tables} <- Import.run(Directory.path(), progress: progress),
+         :ok <- sync(),
+         :ok <- Directory.end_import() do
       {:ok, state([])}
     else
+      {:"$error", reason} -> {:stop, {:import_failed, reason}}
       {:error, reason} -> {:stop, {:import_failed, reason}}
     end
   end
