@@ -77,8 +77,16 @@ defmodule Remnesia.Engine.Local.Disc do
   """
   @spec open() :: {:ok, [Cstruct.t()]} | :none | :import | :fallback | {:error, term}
   def open do
+    if Fallback.wanted?() do
+      :fallback
+    else
+      Fallback.bring_back()
+      open_what_is_there()
+    end
+  end
+
+  defp open_what_is_there do
     cond do
-      Fallback.wanted?() -> :fallback
       Directory.importing?() -> with :ok <- Directory.delete(), do: open()
       Directory.exists?() -> read()
       MnesiaSource.mnesia?(Directory.path()) -> foreign()
