@@ -389,7 +389,11 @@ defmodule Remnesia.Engine.Local.Disc do
   defp without_schema(error), do: error
 
   @impl true
-  def handle_continue(:load, state), do: {:noreply, start_loads(state)}
+  def handle_continue(:load, state) do
+    # Loads end with this process, and not this process with one of them.
+    Process.flag(:trap_exit, true)
+    {:noreply, start_loads(state)}
+  end
 
   defp start_loads(%{waiting: [], running: running} = state) when running == %{} do
     if used?(), do: Native.disc_loaded()
@@ -398,7 +402,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   defp start_loads(%{waiting: [cstruct | waiting], running: running} = state)
        when map_size(running) < 4 do
-    {_pid, monitor} = spawn_monitor(fn -> timed_load(cstruct) end)
+    {_pid, monitor} = :erlang.spawn_opt(fn -> timed_load(cstruct) end, [:link, :monitor])
     start_loads(%{state | waiting: waiting, running: Map.put(running, monitor, cstruct.name)})
   end
 
