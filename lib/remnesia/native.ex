@@ -155,6 +155,8 @@ defmodule Remnesia.Native do
   def disc_open(_directory, _settings, _sync), do: stub()
   @spec disc_check(String.t()) :: {:ok, [{atom, integer}]} | {:error, term}
   def disc_check(_directory), do: stub()
+  @spec disc_free(String.t()) :: :ok | {:error, term}
+  def disc_free(_directory), do: stub()
   @spec disc_close(String.t()) :: :ok | {:error, term}
   def disc_close(_directory), do: stub()
   @spec disc_number(boolean) :: non_neg_integer | refusal
@@ -171,8 +173,8 @@ defmodule Remnesia.Native do
   def disc_metrics, do: stub()
   @spec table_restore(name, shape, non_neg_integer, rows, props) :: :ok | refusal
   def table_restore(_name, _shape, _number, _rows, _props), do: stub()
-  @spec table_load(name) :: :ok | refusal
-  def table_load(_name), do: stub()
+  @spec table_load(name, boolean) :: :ok | refusal
+  def table_load(_name, _dumped), do: stub()
   @spec tables_loading() :: [{name, non_neg_integer}]
   def tables_loading, do: stub()
   @spec table_disc(name) :: {non_neg_integer, rows} | nil

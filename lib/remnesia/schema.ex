@@ -89,7 +89,8 @@ defmodule Remnesia.Schema do
   @doc """
   Deletes the database from disc, definitions and records. Files of stock Mnesia in the same directory stay.
 
-  Returns `:ok` or `{:error, reason}`, with `{'Mnesia is not stopped everywhere', nodes}` while the database runs.
+  Returns `:ok` or `{:error, reason}`, with `{'Mnesia is not stopped everywhere', nodes}` while the database runs and `{:locked, directory}`
+  while another process has it open.
   """
   @spec delete([node]) :: :ok | {:error, term}
   def delete(nodes), do: outside(:delete_schema, [nodes])

@@ -200,6 +200,47 @@ defmodule Remnesia.Durability.BackupTest do
       assert Engine.table_info(:disc_set, :size) == 500
     end
 
+    test "a start that was cut off loses nothing, wherever that was", %{path: path} do
+      create()
+      :ok = :remnesia.backup(to_charlist(path))
+      names = ["before_fallback.part", "before_fallback.part", "before_fallback"]
+
+      for {away, everything?} <- Enum.zip(names, [false, true, true]), wanted? <- [false, true] do
+        Engine.dirty_write(:disc_set, {:disc_set, :new, away})
+        :ok = Remnesia.stop()
+
+        move = fn name, to ->
+          File.rename!(Path.join(Directory.data(), name), Path.join(to, name))
+        end
+
+        all = File.ls!(Directory.data())
+        to = Path.join(Directory.data(), away)
+        File.mkdir!(to)
+        for name <- if(everything?, do: all, else: ["data.mdb"]), do: move.(name, to)
+
+        # A part of the new one.
+        if away == "before_fallback" do
+          File.write!(Path.join(Directory.data(), "data.mdb"), "part")
+          File.write!(Path.join(Directory.data(), "log-1"), "part")
+        end
+
+        # It was taken back, or cannot be read this time.
+        fallback = Path.join(Directory.data(), "FALLBACK.BUP")
+
+        if wanted? do
+          File.write!(fallback, "nonsense")
+          assert {:error, _reason} = Application.start(:remnesia)
+          File.rm!(fallback)
+        end
+
+        :ok = Remnesia.start()
+        :ok = Remnesia.wait([:disc_set], 10_000)
+        assert Engine.table_info(:disc_set, :size) == 501
+        assert Engine.dirty_read(:disc_set, :new) == [{:disc_set, :new, away}]
+        refute Enum.any?(File.ls!(Directory.data()), &(&1 =~ "before"))
+      end
+    end
+
     test "arguments, and backups that nobody can start from", %{path: path, dir: dir} do
       create()
       file = to_charlist(path)

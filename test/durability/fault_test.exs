@@ -173,6 +173,25 @@ defmodule Remnesia.FaultTest do
     end
   end
 
+  @tag mount: "size=8m"
+  test "a database that cannot be deleted as a whole leaves no part behind", context do
+    if context.mounted? do
+      start()
+      :ok = Remnesia.stop()
+      # What is mounted in it cannot be deleted.
+      inner = Path.join(Directory.data(), "0")
+      true = mount(inner, "size=1m")
+      assert {:error, _not_empty} = Remnesia.Schema.delete([node()])
+      {_, 0} = System.cmd("umount", ["-l", Directory.data() <> ".deleted/0"])
+      assert Remnesia.start() == :ok
+      assert Engine.system_info(:use_dir) == false
+      assert Remnesia.Schema.setup([]) == :ok
+      :ok = Remnesia.stop()
+      assert Remnesia.Schema.delete([node()]) == :ok
+      refute File.exists?(Directory.path())
+    end
+  end
+
   test "files that are missing, cut off, of others or of later versions", %{dir: dir} do
     start()
     for n <- 1..500, do: {:atomic, :ok} = write(n)

@@ -329,6 +329,9 @@ defmodule Remnesia.DurableSchemaTest do
       assert_receive {^port, {:data, {:eol, "ready"}}}, 30_000
       assert {:locked, path} = refused()
       assert path == Directory.data()
+      # Nor is it deleted under the other one.
+      assert Schema.delete([node()]) == {:error, {:locked, path}}
+      assert File.exists?(Path.join(path, "data.mdb"))
       Port.close(port)
       wait_until(fn -> Remnesia.start() == :ok end)
     end

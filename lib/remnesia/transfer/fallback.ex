@@ -6,11 +6,15 @@ defmodule Remnesia.Transfer.Fallback do
   # What is there is set aside first and comes back when the backup cannot be taken; a start that was cut off begins again.
 
   alias Remnesia.Engine.Local.{Directory, Settings}
+  alias Remnesia.Native
   alias Remnesia.Transfer.{Media, MnesiaBackup, Restore}
 
   @name "FALLBACK.BUP"
   @temporary "FALLBACK.TMP"
+  # What was there, all of it; and under other names while it is being moved there or back, or deleted.
   @aside "before_fallback"
+  @moving "before_fallback.part"
+  @done "before_fallback.done"
 
   @type options :: %{module: module, scope: :local | :global, dir: term}
 
@@ -42,20 +46,11 @@ defmodule Remnesia.Transfer.Fallback do
 
     file = directory!(options) |> Path.join(@name)
     if File.exists?(file), do: Media.stop({:already_exists, node()})
-    make_directory!(Path.dirname(file))
+    with {:error, reason} <- Directory.make(Path.dirname(file)), do: Media.stop(reason)
 
     temporary = Path.join(Path.dirname(file), @temporary)
     media = Media.open_write(MnesiaBackup, temporary)
     {media |> Media.put([header]) |> Media.put(schema), {temporary, file}}
-  end
-
-  defp make_directory!(directory) do
-    with :ok <- File.mkdir_p(directory),
-         :ok <- File.chmod(directory, Application.get_env(:remnesia, :directory_mode, 0o700)) do
-      :ok
-    else
-      {:error, reason} -> Media.stop(reason)
-    end
   end
 
   # What fails here has been taken away by the writer already.
@@ -100,11 +95,13 @@ defmodule Remnesia.Transfer.Fallback do
   @spec begin((() -> :ok | {:error, term}), (() -> term)) :: :ok | {:error, term}
   def begin(create, close) do
     with :ok <- check(),
+         :ok <- Native.disc_free(Directory.data()),
          :ok <- set_aside(),
          :ok <- create.(),
-         {:atomic, _tables} <- Restore.run(MnesiaBackup, file(), [], :recreate_tables) do
+         {:atomic, _tables} <- Restore.run(MnesiaBackup, file(), [], :recreate_tables),
+         :ok <- File.rename(aside(), data(@done)) do
       File.rm(file())
-      File.rm_rf(aside())
+      File.rm_rf(data(@done))
       :ok
     else
       failed ->
@@ -127,23 +124,42 @@ defmodule Remnesia.Transfer.Fallback do
 
   # After a start that was cut off it is aside already, and what is there is a part of the new.
   defp set_aside do
-    if File.dir?(aside()), do: Enum.each(others(), &File.rm_rf!(data(&1)))
-    File.mkdir_p!(aside())
-    Enum.each(others(), &File.rename!(data(&1), Path.join(aside(), &1)))
+    if File.dir?(aside()) do
+      Enum.each(others(), &File.rm_rf!(data(&1)))
+    else
+      File.mkdir_p!(data(@moving))
+      Enum.each(others(), &File.rename!(data(&1), Path.join(data(@moving), &1)))
+      File.rename!(data(@moving), aside())
+    end
   rescue
     error in File.RenameError -> {:error, error.reason}
     error in File.Error -> {:error, error.reason}
   end
 
-  defp bring_back do
-    if File.dir?(aside()) do
-      Enum.each(others(), &File.rm_rf(data(&1)))
-      for name <- File.ls!(aside()), do: File.rename(Path.join(aside(), name), data(name))
-      File.rmdir(aside())
-    end
+  @doc "What was set aside comes back, after a start that was cut off and whose fallback is not wanted any more."
+  @spec bring_back() :: :ok
+  def bring_back do
+    away = Enum.any?([aside(), data(@moving), data(@done)], &File.dir?/1)
+    # Another process may be about to begin with it.
+    if away and Native.disc_free(Directory.data()) == :ok, do: bring_all_back(), else: :ok
   end
 
-  defp others, do: File.ls!(Directory.data()) -- [@name, @temporary, @aside]
+  defp bring_all_back do
+    if File.dir?(aside()) do
+      Enum.each(others(), &File.rm_rf(data(&1)))
+      File.rename(aside(), data(@moving))
+    end
+
+    with {:ok, names} <- File.ls(data(@moving)) do
+      for name <- names, do: File.rename(Path.join(data(@moving), name), data(name))
+      File.rmdir(data(@moving))
+    end
+
+    File.rm_rf(data(@done))
+    :ok
+  end
+
+  defp others, do: File.ls!(Directory.data()) -- [@name, @temporary, @aside, @moving, @done]
   defp data(name), do: Path.join(Directory.data(), name)
   defp file, do: data(@name)
   defp aside, do: data(@aside)

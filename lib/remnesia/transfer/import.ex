@@ -5,6 +5,7 @@ defmodule Remnesia.Transfer.Import do
   # import made: it is left if it holds what the source holds, else filled again. So an import that was cut off goes on.
 
   alias Remnesia.{Engine, Native}
+  alias Remnesia.Engine.Local.Nodes
   alias Remnesia.Transfer.{MnesiaBackup, MnesiaSource}
 
   @batch 1_000
@@ -91,6 +92,8 @@ defmodule Remnesia.Transfer.Import do
         fill(table)
 
       {:aborted, {:already_exists, ^table}} ->
+        with {:error, reason} <- Nodes.loaded([table]), do: stop(reason)
+
         cond do
           Engine.table_info(table, :cookie) != definition[:cookie] ->
             stop({:already_exists, table})

@@ -21,6 +21,7 @@ defmodule Remnesia.Transfer.NewFile do
         ok!(:file.close(file))
         with {:error, reason} <- check.(temporary), do: stop(reason)
         ok!(File.rename(temporary, path))
+        sync_name(path)
         {:ok, result}
       catch
         :throw, {__MODULE__, reason} -> {:error, reason}
@@ -28,6 +29,14 @@ defmodule Remnesia.Transfer.NewFile do
         :file.close(file)
         File.rm(temporary)
       end
+    end
+  end
+
+  # Where a directory can be synced: the new name is on disc then, too.
+  defp sync_name(path) do
+    with {:ok, directory} <- :file.open(Path.dirname(path), [:read, :raw, :directory]) do
+      :file.sync(directory)
+      :file.close(directory)
     end
   end
 

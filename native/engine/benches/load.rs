@@ -63,7 +63,7 @@ fn load(c: &mut Criterion) {
                     let definition = Definition { kind, arity: 6, record_name: intern("t"), indexes: vec![] };
                     db.restore(b"t", definition, Some((table.number, Kept::InBoth)));
                     let begun = Instant::now();
-                    db.load(b"t").expect("loads");
+                    db.load(b"t", false).expect("loads");
                     time += begun.elapsed();
                     let open = db.open(b"t").expect("is there");
                     assert_eq!(open.table.size(), RECORDS as usize);

@@ -6,7 +6,7 @@ mod below;
 mod many;
 
 use crate::reaper;
-use crate::store::{Store, StoreError, Table as LogTable, Wait};
+use crate::store::{Loaded, Store, StoreError, Table as LogTable, Wait};
 use crate::sync::{AtomicBool, AtomicU64, Ordering, RwLock};
 use crate::table::below::failure;
 use crate::table::{BagStep, Change, Cursor, Definition, Kept, Key, Kind, Nowhere, Place, Sink, Table};
@@ -70,17 +70,25 @@ impl Db {
     /// Forgets every table and sends off whoever waits for a lock; false if it was not running.
     pub fn stop(&self, wakes: &mut Wakes) -> bool {
         let was = self.running.swap(false, Ordering::SeqCst);
-        let tables = std::mem::take(&mut *self.tables.write());
+        let (tables, loading) = {
+            // Both under the latch: none that is loaded now comes from there to here.
+            let mut tables = self.tables.write();
+            (std::mem::take(&mut *tables), std::mem::take(&mut *self.loading.write()))
+        };
         for open in tables.values() {
             open.set_dropped(true);
             open.lock.dismiss(wakes);
             // Emptied, not only let go: processes remember tables they used, and may sleep for years.
             reaper::drop_later(open.table.clear(&mut Nowhere));
         }
-        self.loading.write().clear();
         self.locks.dismiss(wakes);
         self.set_watched(false);
-        reaper::drop_later((tables, std::mem::take(&mut *self.shadows.write()), std::mem::take(&mut *self.aside.write())));
+        reaper::drop_later((
+            tables,
+            loading,
+            std::mem::take(&mut *self.shadows.write()),
+            std::mem::take(&mut *self.aside.write()),
+        ));
         was
     }
 
@@ -154,9 +162,10 @@ impl Db {
 
     /// Can its records be changed? False if there is no such table.
     pub fn set_access(&self, name: &[u8], read_only: bool) -> bool {
-        // Under the latch, see `swap_in`.
+        // Under the latch, see `swap_in`. One that is being loaded is the same table afterwards.
         let tables = self.tables.read();
-        tables.get(name).map(|open| open.set_read_only(read_only)).is_some()
+        let open = tables.get(name).cloned().or_else(|| self.loading.read().get(name).cloned());
+        open.map(|open| open.set_read_only(read_only)).is_some()
     }
 
     /// Keeps a table as it is, which the caller's transaction holds exclusively: writes outside of transactions wait from now on.
@@ -389,14 +398,16 @@ impl Db {
         self.loading.write().insert(name.into(), self.make(name, None, definition, place));
     }
 
-    /// Reads the rows of a table; it is there from then on. Takes as long as that takes.
-    pub fn load(&self, name: &[u8]) -> Result<(), Stop> {
+    /// Reads the rows of a table; it is there from then on, unless the database is stopped meanwhile. Takes as long as that takes.
+    ///
+    /// `dumped`: a table in memory, whose rows were brought to disc once and do not go there any more.
+    pub fn load(&self, name: &[u8], dumped: bool) -> Result<(), Stop> {
         let open = self.loading.read().get(name).cloned().ok_or(Stop::NoTable)?;
         if let (Some(number), Some(disc)) = (open.table.logged(), open.table.disc()) {
             self.durable()?.settle(number).map_err(refuse)?;
             disc.count(open.kind().is_bag()).map_err(unreadable)?;
             let mut cursor = if open.table.indexes.is_empty() { Cursor::End } else { Cursor::Start };
-            while cursor != Cursor::End {
+            while cursor != Cursor::End && self.is_running() {
                 open.table.fill_indexes(&mut cursor, LOGGED_AT_ONCE);
                 failure().map_or(Ok(()), |failure| Err(unreadable(failure)))?;
             }
@@ -404,10 +415,23 @@ impl Db {
             let store = self.durable()?;
             open.table.expect(store.rows(number));
             let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_LOADERS));
-            store.load_many(number, threads, &|loaded| open.table.fill(loaded.records, &loaded.keys)).map_err(refuse)?;
+            let keep = |loaded: Loaded| {
+                open.table.fill(loaded.records, &loaded.keys);
+                self.is_running()
+            };
+            store.load_many(number, threads, &keep).map_err(refuse)?;
+            if dumped {
+                open.table.set_place(Some((number, Kept::InMemory)));
+            }
         }
-        self.tables.write().insert(name.into(), open);
-        self.loading.write().remove(name);
+        let mut tables = self.tables.write();
+        let mut loading = self.loading.write();
+        // A database that was stopped, and perhaps started again, has another one of this name or none.
+        if !loading.get(name).is_some_and(|now| Arc::ptr_eq(now, &open)) {
+            return Err(Stop::NoTable);
+        }
+        loading.remove(name);
+        tables.insert(name.into(), open);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use remnesia_engine::store::base::{Batch, MemBase, Op};
 use remnesia_engine::store::faulty::FaultyDir;
 use remnesia_engine::store::{Base, StoreError};
 use remnesia_engine::table::{Change, Definition, Kind, Nowhere, Table};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use store_common::{of_row, open, row};
 
@@ -52,6 +53,7 @@ fn all_rows_from_all_threads() {
                 let rows: Vec<_> = records.by_ref().take(count as usize).collect();
                 all.lock().expect("whole").push(rows);
             }
+            true
         };
         store.load_many(number, threads, &keep).expect("loads");
         let mut all = all.into_inner().expect("whole");
@@ -69,10 +71,25 @@ fn what_is_no_row_is_an_error() {
     for key in [&b"\0"[..], b"\xff"] {
         let garbage = Op { table: number, key, value: Some(b"\x01\x05\x00nonsense") };
         base.apply(&Batch { ops: &[garbage], ..Batch::default() }).expect("written");
-        let found = store.load_many(number, 2, &|_| {});
+        let found = store.load_many(number, 2, &|_| true);
         assert!(matches!(found, Err(StoreError::BadTerm { .. })), "{found:?}");
         base.apply(&Batch { ops: &[Op { value: None, ..garbage }], ..Batch::default() }).expect("written");
-        store.load_many(number, 2, &|_| {}).expect("sound again");
+        store.load_many(number, 2, &|_| true).expect("sound again");
+    }
+}
+
+/// Who has enough is given no more, but for what is under way.
+#[test]
+fn until_it_is_enough() {
+    let (dir, base) = (FaultyDir::default(), Arc::new(MemBase::default()));
+    let number = filled(&base, &dir);
+    for (base, threads) in [(base.clone(), 1), (Arc::new(base.image()), 1), (base, 3)] {
+        let (store, _) = open(&dir.killed(), &base).expect("opens");
+        let given = AtomicUsize::new(0);
+        let keep = |_: remnesia_engine::store::Loaded| given.fetch_add(1, Ordering::Relaxed) + 1 < 2;
+        store.load_many(number, threads, &keep).expect("ends well");
+        let given = given.into_inner();
+        assert!(given <= 2 + threads + 1, "{given} pieces, {threads} threads");
     }
 }
 
@@ -88,6 +105,7 @@ fn a_panic_ends_it() {
         if std::thread::current().id() == here {
             panic!("a consumer that breaks");
         }
+        true
     });
 }
 

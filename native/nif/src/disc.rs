@@ -19,7 +19,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Nobody looks at a database that is closed for longer than this.
+const LOOKED_AT: Duration = Duration::from_secs(30);
 
 /// Every commit waits until it is on disc.
 static SYNC: AtomicBool = AtomicBool::new(false);
@@ -198,6 +201,19 @@ nif!(
 );
 
 nif!(
+    /// Whether no process has the database of a directory open.
+    disc_free,
+    |call, [directory]| {
+        call.heavy(true)?;
+        let log = log_dir(&path(call, *directory)?, Config::default().modes);
+        match log.and_then(|log| log.lock()) {
+            Ok(_lock) => Ok(atoms::ok()),
+            Err(what) => Ok(error(call, &what)),
+        }
+    }
+);
+
+nif!(
     /// Everything is on disc when it answers. Work: that.
     disc_close,
     |call, [directory]| {
@@ -207,7 +223,11 @@ nif!(
         let Some(store) = DB.set_store(None) else { return Ok(atoms::ok()) };
         let closed = store.flush_all().and(store.close());
         let (end, modes) = (store.tail(), store.modes());
-        // Others may still look at it for a moment; the files are closed with the last of them.
+        // Others may still look at it for a moment; the files are closed with the last of them, and who opens them again finds them closed.
+        let since = Instant::now();
+        while Arc::strong_count(&store) > 1 && since.elapsed() < LOOKED_AT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         drop(store);
         match closed.and_then(|()| {
             let mark = clean_mark(&directory);
@@ -295,12 +315,12 @@ nif!(
 );
 
 nif!(
-    /// Work: reading all rows.
+    /// `dumped`: a table in memory, whose rows were brought to disc once. Work: reading all rows.
     table_load,
-    |call, [table]| {
+    |call, [table, dumped]| {
         call.heavy(true)?;
         let name = with_scratch(|scratch| name(call, scratch, *table))?;
-        DB.load(&name)?;
+        DB.load(&name, *dumped == atoms::true_())?;
         Ok(atoms::ok())
     }
 );

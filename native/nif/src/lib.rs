@@ -45,12 +45,13 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<104> = Functions([
+static FUNCTIONS: Functions<105> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
     nif(c"disc_check", 1, disc::disc_check),
     nif(c"disc_close", 1, disc::disc_close),
+    nif(c"disc_free", 1, disc::disc_free),
     nif(c"disc_number", 1, disc::disc_number),
     nif(c"disc_change", 1, disc::disc_change),
     nif(c"disc_loaded", 0, disc::disc_loaded),
@@ -58,7 +59,7 @@ static FUNCTIONS: Functions<104> = Functions([
     nif(c"disc_compact", 0, disc::disc_compact),
     nif(c"disc_metrics", 0, disc::disc_metrics),
     nif(c"table_restore", 5, disc::table_restore),
-    nif(c"table_load", 1, disc::table_load),
+    nif(c"table_load", 2, disc::table_load),
     nif(c"tables_loading", 0, disc::tables_loading),
     nif(c"table_disc", 1, disc::table_disc),
     nif(c"table_keep", 6, disc::table_keep),

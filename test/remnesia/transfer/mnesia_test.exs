@@ -138,6 +138,45 @@ defmodule Remnesia.Transfer.MnesiaTest do
     output
   end
 
+  test "an import at a start that was cut off is none, and is done by the next start", %{dir: dir} do
+    blog(:mnesia, dir, """
+    :ok = :mnesia.create_schema([node()])
+    :ok = :mnesia.start()
+    {:atomic, :ok} = :mnesia.create_table(Blog.Post, attributes: [:id, :title, :author], index: [:author], disc_copies: [node()])
+    :mnesia.ets(fn -> for i <- 1..20_000, do: :mnesia.write({Blog.Post, i, "title \#{i}", rem(i, 3)}) end)
+    {:atomic, :ok} = :mnesia.change_table_copy_type(Blog.Post, node(), :ram_copies)
+    {:atomic, :ok} = :mnesia.change_table_copy_type(Blog.Post, node(), :disc_copies)
+    :stopped = :mnesia.stop()
+    """)
+
+    # Some records are there, and it dies.
+    blog(:remnesia, dir, """
+    begun? = fn -> is_integer(n = Remnesia.Native.table_size(Blog.Post)) and n > 0 end
+    Task.start(fn -> Enum.find(Stream.cycle([1]), fn _ -> begun?.() end) && :erlang.halt(0, flush: false) end)
+    Application.ensure_all_started(:remnesia)
+    Process.sleep(:infinity)
+    """)
+
+    output =
+      blog(:remnesia, dir, """
+      {:ok, _} = Application.ensure_all_started(:remnesia)
+      IO.puts("size \#{Blog.size()}, \#{length(Blog.titles(1))}")
+      """)
+
+    assert output =~ "size 20000, 6667"
+
+    # A database, which is not imported again.
+    assert blog(:remnesia, dir, """
+           {:ok, _} = Application.ensure_all_started(:remnesia)
+           :ok = Blog.ready()
+           Blog.write(20_001, "new")
+           :ok = Application.stop(:remnesia)
+           {:ok, _} = Application.ensure_all_started(:remnesia)
+           :ok = Blog.ready()
+           IO.puts("size \#{Blog.size()}")
+           """) =~ "size 20001"
+  end
+
   test "an application swaps the alias, and swaps it back", %{root: root, dir: dir} do
     blog(:mnesia, dir, """
     :ok = :mnesia.create_schema([node()])

@@ -5,7 +5,8 @@ defmodule Remnesia.Engine.Local.Change do
 
   alias Remnesia.Engine
   alias Remnesia.Engine.Cstruct
-  alias Remnesia.Engine.Local.{Definitions, Disc, Fragments, Rebuild, Schema, Signal, Storage}
+  alias Remnesia.Engine.Local.{Definitions, Disc, Fragments, Nodes, Rebuild, Schema, Signal}
+  alias Remnesia.Engine.Local.Storage
   alias Remnesia.{Events, Native}
 
   # --- of the definition alone ---
@@ -46,11 +47,10 @@ defmodule Remnesia.Engine.Local.Change do
       if majority and cstruct.local_content,
         do: Signal.abort({:combine_error, table, local_content: true, majority: true})
 
-      for name <- Fragments.names(table), {:ok, one} = Definitions.fetch(name) do
-        stored(%{Cstruct.next_version(one) | majority: majority})
-      end
-
-      :ok
+      table
+      |> Fragments.names()
+      |> Enum.map(&Schema.existing!(&1, {:no_exists, {&1, :cstruct}}))
+      |> Enum.each(&stored(%{Cstruct.next_version(&1) | majority: majority}))
     end)
   end
 
@@ -200,8 +200,14 @@ defmodule Remnesia.Engine.Local.Change do
   def force_load(table) when not is_atom(table) or table == :schema,
     do: {:error, {:bad_type, table}}
 
+  # One that is being loaded is waited for, as in Mnesia.
   def force_load(table) do
-    if Native.table_size(table) == :error, do: {:error, {:no_exists, table}}, else: :yes
+    with {:ok, _cstruct} <- Definitions.fetch(table), :ok <- Nodes.loaded([table]) do
+      :yes
+    else
+      :error -> {:error, {:no_exists, table}}
+      error -> error
+    end
   end
 
   @spec master_nodes(term) :: :ok | {:error, term}

@@ -38,10 +38,10 @@ defmodule Remnesia.Engine.Local.Disc do
   @doc "Makes an empty database on disc. The database does not run."
   @spec create() :: :ok | {:error, term}
   def create do
-    schema = Cstruct.put_storage(Cstruct.schema(), node(), :disc_copies)
-
-    with {:ok, _number} <- begin_empty(schema), do: Native.disc_close(Directory.data())
+    with {:ok, _number} <- begin_empty(schema()), do: Native.disc_close(Directory.data())
   end
+
+  defp schema, do: Cstruct.put_storage(Cstruct.schema(), node(), :disc_copies)
 
   @doc "Makes an empty database on disc for the one that runs in memory."
   @spec adopt(Cstruct.t()) :: :ok | {:error, term}
@@ -77,8 +77,17 @@ defmodule Remnesia.Engine.Local.Disc do
   """
   @spec open() :: {:ok, [Cstruct.t()]} | :none | :import | :fallback | {:error, term}
   def open do
+    if Fallback.wanted?() do
+      :fallback
+    else
+      Fallback.bring_back()
+      open_what_is_there()
+    end
+  end
+
+  defp open_what_is_there do
     cond do
-      Fallback.wanted?() -> :fallback
+      Directory.importing?() -> with :ok <- Directory.delete(), do: open()
       Directory.exists?() -> read()
       MnesiaSource.mnesia?(Directory.path()) -> foreign()
       true -> :none
@@ -106,7 +115,7 @@ defmodule Remnesia.Engine.Local.Disc do
     with :ok <- Directory.check(),
          {:ok, tables} <- Native.disc_open(Directory.data(), settings(), sync?()) do
       with {:ok, cstructs} <- definitions(tables),
-           {:ok, cstructs} <- Convert.at_start(cstructs) do
+           {:ok, cstructs} <- cstructs |> with_schema() |> Convert.at_start() do
         for {number, cstruct} <- cstructs, do: restore(number, cstruct)
         {:ok, for({_number, cstruct} <- cstructs, do: cstruct)}
       else
@@ -115,6 +124,13 @@ defmodule Remnesia.Engine.Local.Disc do
           {:error, reason}
       end
     end
+  end
+
+  # Who made the database may have been killed before that.
+  defp with_schema(cstructs) do
+    if Enum.any?(cstructs, fn {_number, cstruct} -> cstruct.name == :schema end),
+      do: cstructs,
+      else: [{define(schema()), schema()} | cstructs]
   end
 
   # One that was begun and not finished goes.
@@ -140,18 +156,18 @@ defmodule Remnesia.Engine.Local.Disc do
   end
 
   defp restore(number, cstruct) do
+    # Who waits for the table asks as soon as it is there, and a fragment belongs to its table also while that is being loaded.
+    Definitions.remember(cstruct)
+    Definitions.put({:load_reason, cstruct.name}, :local_only)
     rows = rows(cstruct) || dumped?(cstruct)
     :ok = Native.table_restore(cstruct.name, Cstruct.shape(cstruct), number, rows, cstruct)
+    :ok = Native.table_access(cstruct.name, cstruct.access_mode)
     if rows == false, do: load(cstruct)
   end
 
   defp load(cstruct) do
-    # Who waits for the table asks as soon as it is there.
-    Definitions.remember(cstruct)
-    Definitions.put({:load_reason, cstruct.name}, :local_only)
-
-    case Native.table_load(cstruct.name) do
-      :ok -> loaded(cstruct)
+    case Native.table_load(cstruct.name, not rows?(cstruct)) do
+      :ok -> :ok
       {:"$error", {:no_exists, _table}} = gone -> deleted(cstruct.name, gone)
       {:"$error", reason} -> {:error, reason}
     end
@@ -161,15 +177,6 @@ defmodule Remnesia.Engine.Local.Disc do
   defp deleted(table, gone) do
     if Native.table_props(table) == :error, do: Definitions.forget(table)
     gone
-  end
-
-  defp loaded(%{name: table} = cstruct) do
-    if not rows?(cstruct) do
-      {number, _rows} = Native.table_disc(table)
-      :ok = Native.table_number(table, number)
-    end
-
-    Native.table_access(table, cstruct.access_mode)
   end
 
   # A table in memory whose records were brought to disc once.
@@ -353,11 +360,15 @@ defmodule Remnesia.Engine.Local.Disc do
   defp import_all do
     progress = fn line -> Logger.info("remnesia: import: #{line}") end
 
-    with :ok <- create(),
-         {:ok, []} <- without_schema(open()),
-         {:ok, _tables} <- Import.run(Directory.path(), progress: progress) do
+    with :ok <- Directory.begin_import(),
+         :ok <- create(),
+         {:ok, []} <- without_schema(read()),
+         {:ok, _tables} <- Import.run(Directory.path(), progress: progress),
+         :ok <- sync(),
+         :ok <- Directory.end_import() do
       {:ok, state([])}
     else
+      {:"$error", reason} -> {:stop, {:import_failed, reason}}
       {:error, reason} -> {:stop, {:import_failed, reason}}
     end
   end
@@ -378,7 +389,11 @@ defmodule Remnesia.Engine.Local.Disc do
   defp without_schema(error), do: error
 
   @impl true
-  def handle_continue(:load, state), do: {:noreply, start_loads(state)}
+  def handle_continue(:load, state) do
+    # Loads end with this process, and not this process with one of them.
+    Process.flag(:trap_exit, true)
+    {:noreply, start_loads(state)}
+  end
 
   defp start_loads(%{waiting: [], running: running} = state) when running == %{} do
     if used?(), do: Native.disc_loaded()
@@ -387,7 +402,7 @@ defmodule Remnesia.Engine.Local.Disc do
 
   defp start_loads(%{waiting: [cstruct | waiting], running: running} = state)
        when map_size(running) < 4 do
-    {_pid, monitor} = spawn_monitor(fn -> timed_load(cstruct) end)
+    {_pid, monitor} = :erlang.spawn_opt(fn -> timed_load(cstruct) end, [:link, :monitor])
     start_loads(%{state | waiting: waiting, running: Map.put(running, monitor, cstruct.name)})
   end
 

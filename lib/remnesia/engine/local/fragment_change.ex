@@ -172,7 +172,8 @@ defmodule Remnesia.Engine.Local.FragmentChange do
 
   # --- definitions ---
 
-  defp next(table), do: table |> Fragments.definition!(:cstruct) |> Cstruct.next_version()
+  defp next(table),
+    do: table |> Schema.existing!({:no_exists, {table, :cstruct}}) |> Cstruct.next_version()
 
   @doc "Puts a changed definition in the place of the one before."
   @spec stored(Cstruct.t()) :: :ok

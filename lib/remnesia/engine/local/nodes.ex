@@ -117,16 +117,25 @@ defmodule Remnesia.Engine.Local.Nodes do
 
   @doc "Waits until all that are being loaded are there; refuses where one cannot be."
   @spec all_loaded() :: :ok | {:error, term}
-  def all_loaded do
-    tables = Definitions.names()
+  def all_loaded, do: loaded(Definitions.names())
 
+  @doc "The same of these."
+  @spec loaded([atom]) :: :ok | {:error, term}
+  def loaded(tables) do
     case for table <- tables,
              reason = Definitions.get({:load_failed, table}, nil),
              do: {table, reason} do
-      [] -> with {:timeout, _tables} <- wait_for_tables(tables, 1_000), do: all_loaded()
-      [{table, reason} | _more] -> {:error, {:load_failed, table, reason}}
+      [] ->
+        with {:timeout, missing} <- wait_for_tables(tables, 1_000),
+             do: missing |> known() |> loaded()
+
+      [{table, reason} | _more] ->
+        {:error, {:load_failed, table, reason}}
     end
   end
+
+  # Those that have not been deleted meanwhile.
+  defp known(tables), do: Enum.filter(tables, &(Definitions.fetch(&1) != :error))
 
   defp pause(tables, deadline) do
     Process.sleep(

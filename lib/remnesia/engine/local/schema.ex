@@ -60,14 +60,16 @@ defmodule Remnesia.Engine.Local.Schema do
   @spec refuse(term) :: {:aborted, term}
   def refuse(reason), do: change(fn _txn -> Signal.abort(reason) end)
 
-  @doc "The definition of a table that is there."
+  @doc "The definition of a table that is there. One that is being loaded is not there yet, as in Mnesia."
   @spec existing!(term, term) :: Cstruct.t() | no_return
   def existing!(table, reason) do
     case Definitions.fetch(table) do
-      {:ok, cstruct} -> cstruct
+      {:ok, cstruct} -> if there?(table), do: cstruct, else: Signal.abort({:no_exists, table})
       :error -> Signal.abort(reason)
     end
   end
+
+  defp there?(table), do: table == :schema or Native.table_size(table) != :error
 
   @doc "Refuses a table that cannot be changed."
   @spec writable!(term) :: :ok | no_return

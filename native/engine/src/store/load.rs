@@ -24,15 +24,20 @@ impl Loaded {
 }
 
 impl Store {
-    /// Gives every row of a table to `keep`, as [`Store::load`] does, but from `threads` threads, in no order, many keys at a time.
+    /// Gives every row of a table to `keep`, as [`Store::load`] does, but from `threads` threads, in no order, many keys at a time, until it
+    /// answers `false`.
     ///
     /// Errors end it; some rows were given then.
-    pub fn load_many(&self, table: u32, threads: usize, keep: &(dyn Fn(Loaded) + Sync)) -> Result<(), StoreError> {
+    pub fn load_many(&self, table: u32, threads: usize, keep: &(dyn Fn(Loaded) -> bool + Sync)) -> Result<(), StoreError> {
         let failed = Mutex::new(None);
         let stop = AtomicBool::new(false);
         let made = |loaded: Result<Loaded, StoreError>| {
             match loaded {
-                Ok(loaded) => keep(loaded),
+                Ok(loaded) => {
+                    if !keep(loaded) {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
                 Err(error) => {
                     stop.store(true, Ordering::Relaxed);
                     failed.lock().get_or_insert(error);
@@ -43,7 +48,11 @@ impl Store {
         let replayed = self.replayed();
         let mut cleared = false;
         if let Some(newest) = &replayed {
-            let work = |values: Vec<&[u8]>| _ = made(self.made(values.len(), values.into_iter()));
+            let work = |values: Vec<&[u8]>| {
+                if !stop.load(Ordering::Relaxed) {
+                    made(self.made(values.len(), values.into_iter()));
+                }
+            };
             fan(threads, &work, |deal| newest.values(table, STRETCH).for_each(deal));
             cleared = newest.is_cleared(table);
         }

@@ -77,7 +77,7 @@ impl Disc {
         self.db.start();
         self.open(config);
         self.db.restore(&self.name, self.definition.clone(), Some((self.number, Kept::OnDisc)));
-        self.db.load(&self.name).expect("loads");
+        self.db.load(&self.name, false).expect("loads");
         self.store.iter().for_each(|store| store.loaded());
     }
 }
