@@ -29,6 +29,7 @@ defmodule Remnesia.Mnesia.ActivityTest do
       abort_wrapped: fn m -> m.abort({:aborted, :why}) end,
       exit: fn _m -> exit(:why) end,
       exit_aborted: fn _m -> exit({:aborted, :why}) end,
+      exit_wrapped_twice: fn _m -> exit({:aborted, {:aborted, :why}}) end,
       throw: fn _m -> throw(:why) end,
       error: fn _m -> :erlang.error(:why) end,
       raise: fn _m -> raise ArgumentError, "why" end,
@@ -325,6 +326,6 @@ defmodule Remnesia.Mnesia.ActivityTest do
         end
       end)
 
-    assert {:exit, {:aborted, :no_transaction}} = Task.await(late)
+    assert {:error, :badarg} = Task.await(late)
   end
 end

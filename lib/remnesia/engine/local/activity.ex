@@ -65,6 +65,7 @@ defmodule Remnesia.Engine.Local.Activity do
     :error, reason -> exit({reason, __STACKTRACE__})
   else
     {:EXIT, reason} -> exit(reason)
+    {:aborted, {:aborted, _} = reason} -> exit(reason)
     {:aborted, reason} -> Signal.abort(reason)
     value -> value
   end
@@ -254,7 +255,8 @@ defmodule Remnesia.Engine.Local.Activity do
   def put_id(:undefined), do: :erlang.erase(@key)
 
   def put_id({module, {:tid, _serial, owner} = id, {:tidstore, txn, _, _} = store}) do
-    if owner != self() and not Native.txn_join(txn), do: Signal.no_transaction()
+    # Of one that is over Mnesia's store is gone.
+    if owner != self() and not Native.txn_join(txn), do: :erlang.error(:badarg)
     :erlang.put(@key, if(module == @default, do: txn, else: {module, id, store, txn}))
   end
 
