@@ -224,9 +224,8 @@ defmodule Remnesia.Engine.Local.Activity do
   defp unchecked(:lock, _arguments), do: []
 
   defp unchecked(:all_keys, [table]) do
-    if is_atom(table) and table != :schema and Native.table_size(table) == :error,
-      do: Signal.abort({:no_exists, {table, :wild_pattern}}),
-      else: Dirty.all_keys(table)
+    if is_atom(table) and table != :schema, do: Dirty.known!(table, :wild_pattern)
+    Dirty.all_keys(table)
   end
 
   defp unchecked(operation, [_table | _] = arguments)
