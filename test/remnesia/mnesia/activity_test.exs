@@ -94,6 +94,16 @@ defmodule Remnesia.Mnesia.ActivityTest do
     kind, reason -> {:caught, kind, reason}
   end
 
+  test "an object to be deleted is no pattern, in any activity" do
+    for kind <- @kinds do
+      {stock, ours} =
+        Door.both(fn m -> m.activity(kind, fn -> m.delete_object({:door_a, 1, :_}) end) end)
+
+      assert {kind, stock} == {kind, ours}
+      assert {:exit, {:aborted, {:bad_type, :door_a, {:door_a, 1, :_}}}} = ours
+    end
+  end
+
   test "what ends the function of a fold, or looks like it" do
     functions = [
       throw: fn _, _ -> throw(:x) end,

@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Activity do
   # such a tuple, so it pays nothing for them.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Signal, Tables, Transaction}
+  alias Remnesia.Engine.Local.{Dirty, Lock, Pattern, Scan, Signal, Tables, Transaction}
   alias Remnesia.Native
 
   @default :remnesia
@@ -186,8 +186,11 @@ defmodule Remnesia.Engine.Local.Activity do
   defp silent(:delete, [table, key, _kind]), do: Native.delete(:"$watched", table, key)
 
   defp silent(:delete_object, [table, record, _kind])
-       when is_tuple(record) and tuple_size(record) > 2,
-       do: Native.delete_object(:"$watched", table, record)
+       when is_tuple(record) and tuple_size(record) > 2 do
+    if Pattern.variable?(record),
+      do: :none,
+      else: Native.delete_object(:"$watched", table, record)
+  end
 
   defp silent(_operation, _arguments), do: :none
 
