@@ -55,15 +55,18 @@ defmodule Remnesia.Mnesia.Backup do
         {:ok, name, [node()]}
 
       {:error, {:no_exists, table}} ->
-        {:error, {~c"Cannot prepare checkpoint (replica not available)", [table, name]}}
+        not_available(table, name)
 
-      {:error, {:node_not_running, _node} = reason} ->
-        {:error, {:aborted, reason}}
+      {:error, {:node_not_running, _node}} ->
+        not_available(hd(tables), name)
 
       error ->
         error
     end
   end
+
+  defp not_available(table, name),
+    do: {:error, {~c"Cannot prepare checkpoint (replica not available)", [table, name]}}
 
   defp checkpoint(arguments) when is_list(arguments) do
     initial = %{
@@ -84,9 +87,11 @@ defmodule Remnesia.Mnesia.Backup do
   defp checkpoint(arguments), do: {:error, {:badarg, arguments}}
 
   defp argument({:name, name}) do
-    if name in Checkpoints.names(),
-      do: {:error, {:already_exists, name}},
-      else: {:ok, :name, name}
+    cond do
+      name in Checkpoints.names() -> {:error, {:already_exists, name}}
+      Engine.system_info(:is_running) == :yes -> {:ok, :name, name}
+      true -> {:error, {:aborted, {:node_not_running, node()}}}
+    end
   end
 
   defp argument({:allow_remote, allow?}) when is_boolean(allow?), do: {:ok, :remote, allow?}

@@ -109,12 +109,13 @@ defmodule Remnesia.Transfer.MnesiaBackup do
 
   defp budget, do: Application.get_env(:remnesia, :max_atoms, 500_000)
 
-  defp path(path) when is_binary(path) or is_atom(path), do: {:ok, to_string(path)}
+  defp path(path) when is_binary(path), do: {:ok, path}
+  defp path(path) when is_atom(path), do: {:ok, Atom.to_string(path)}
 
   defp path(path) do
     {:ok, List.to_string(path)}
   rescue
-    _no_text -> {:error, {:badarg, path}}
+    _no_text -> {:error, :badarg}
   end
 
   # --- both, for whoever wants no steps ---

@@ -5,7 +5,7 @@ use crate::border::{is_number, name, with_scratch, Answer, Call, Fail, DB};
 use crate::session::{no_txn, with_txn};
 use crate::term::RawTerm;
 use crate::{atoms, nif};
-use remnesia_engine::table::AbsentKey;
+use remnesia_engine::table::{AbsentKey, Table};
 use remnesia_engine::term::Record;
 use remnesia_engine::txn::{walk, LockKind, Stop};
 
@@ -16,6 +16,16 @@ fn answer(call: &Call, found: Option<Record>) -> RawTerm {
     }
 }
 
+/// Where keys have an order all of them have neighbours, but for the mark of the end, as in ETS.
+fn may_have_neighbours(from: Option<RawTerm>, table: &Table) -> Result<(), Fail> {
+    let end = from == Some(atoms::end_of_table()) && table.is_ordered();
+    if end {
+        Err(Fail::Stop(Stop::NoKey))
+    } else {
+        Ok(())
+    }
+}
+
 /// The neighbour of a key, or the end of the table on one side. A transaction locks the whole table.
 fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backward: bool) -> Answer {
     with_scratch(|scratch| {
@@ -23,6 +33,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
             let at = scratch.table_of(call, table)?;
             let (encoder, _, open) = scratch.parts(at);
             call.may_wait(&open.table)?;
+            may_have_neighbours(from, &open.table)?;
             let key = from.map(|term| key(call, encoder, term, &open.table)).transpose()?;
             let found = walk::neighbour(open, None, key, backward);
             still_there(open)?;
@@ -33,6 +44,7 @@ fn step(call: &Call, ctx: RawTerm, table: RawTerm, from: Option<RawTerm>, backwa
             let encoder = &mut scratch.encoder;
             txn.lock_table(table, LockKind::Read)?;
             call.may_wait(txn.rows_of(table))?;
+            may_have_neighbours(from, txn.rows_of(table))?;
             let key = from.map(|term| key(call, encoder, term, txn.rows_of(table))).transpose()?;
             let found = walk::neighbour(txn.open(table), Some(txn.overlay()), key, backward);
             Ok(answer(call, found.map_err(|AbsentKey| Fail::Stop(Stop::NoKey))?))

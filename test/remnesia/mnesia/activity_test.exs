@@ -29,6 +29,7 @@ defmodule Remnesia.Mnesia.ActivityTest do
       abort_wrapped: fn m -> m.abort({:aborted, :why}) end,
       exit: fn _m -> exit(:why) end,
       exit_aborted: fn _m -> exit({:aborted, :why}) end,
+      exit_wrapped_twice: fn _m -> exit({:aborted, {:aborted, :why}}) end,
       throw: fn _m -> throw(:why) end,
       error: fn _m -> :erlang.error(:why) end,
       raise: fn _m -> raise ArgumentError, "why" end,
@@ -91,6 +92,16 @@ defmodule Remnesia.Mnesia.ActivityTest do
     fun.()
   catch
     kind, reason -> {:caught, kind, reason}
+  end
+
+  test "an object to be deleted is no pattern, in any activity" do
+    for kind <- @kinds do
+      {stock, ours} =
+        Door.both(fn m -> m.activity(kind, fn -> m.delete_object({:door_a, 1, :_}) end) end)
+
+      assert {kind, stock} == {kind, ours}
+      assert {:exit, {:aborted, {:bad_type, :door_a, {:door_a, 1, :_}}}} = ours
+    end
   end
 
   test "what ends the function of a fold, or looks like it" do
@@ -325,6 +336,6 @@ defmodule Remnesia.Mnesia.ActivityTest do
         end
       end)
 
-    assert {:exit, {:aborted, :no_transaction}} = Task.await(late)
+    assert {:error, :badarg} = Task.await(late)
   end
 end

@@ -188,6 +188,32 @@ defmodule Remnesia.Mnesia.CheckpointTest do
     assert ours == stock
   end
 
+  test "a checkpoint ends with each of its tables, and the system is told" do
+    for delete <- [&{:delete_table, [&1]}, &{:del_table_copy, [&1, node()]}] do
+      Door.delete(@tables)
+      for side <- @sides, do: create(side)
+      {function, arguments} = delete.(:bup_bag)
+
+      {stock, ours} =
+        Door.both(fn side ->
+          side.subscribe(:system)
+          {:ok, :one, _} = side.activate_checkpoint(name: :one, max: [:bup_set, :bup_bag])
+          {:ok, :two, _} = side.activate_checkpoint(name: :two, max: [:bup_bag])
+          {:ok, :other, _} = side.activate_checkpoint(name: :other, max: [:bup_set])
+          answer = apply(side, function, arguments)
+          told = for _ <- 1..2, do: receive(do: ({:mnesia_system_event, event} -> event))
+          side.unsubscribe(:system)
+
+          left = {side.system_info(:checkpoints), side.table_info(:bup_set, :checkpoints)}
+          ended = for name <- [:one, :two, :other], do: side.deactivate_checkpoint(name)
+          {answer, Enum.sort(told), left, ended}
+        end)
+
+      assert ours == stock
+      assert {:value, {{:atomic, :ok}, [_, _], {[:other], [:other]}, _ended}} = ours
+    end
+  end
+
   test "a checkpoint has what was there" do
     for side <- @sides do
       create(side)
@@ -258,6 +284,9 @@ defmodule Remnesia.Mnesia.CheckpointTest do
     end
   end
 
+  defp nameless({:error, {text, [table, {_number, _node}]}}), do: {text, table}
+  defp nameless(other), do: other
+
   test "while the database is stopped" do
     for side <- @sides, do: create(side)
     parent = self()
@@ -269,6 +298,7 @@ defmodule Remnesia.Mnesia.CheckpointTest do
       & &1.backup_checkpoint(:c, :x, MemoryBackup),
       & &1.restore(file, []),
       & &1.activate_checkpoint(name: :c, max: [:bup_set]),
+      &nameless(&1.activate_checkpoint(max: [:bup_set, :bup_bag])),
       & &1.deactivate_checkpoint(:c),
       & &1.traverse_backup(file, :mnesia_backup, :x, :read_only, add, 0),
       & &1.install_fallback(file)

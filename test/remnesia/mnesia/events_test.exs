@@ -189,6 +189,29 @@ defmodule Remnesia.Mnesia.EventsTest do
     refute_received {:mnesia_activity_event, _}
   end
 
+  test "transform_table tells of the records after the definition that they are of" do
+    Remnesia.Door.delete([:door_e])
+    Remnesia.Door.create(:door_e, attributes: [:k, :v], index: [:v])
+
+    {stock, ours} =
+      Remnesia.Door.both(fn m ->
+        m.dirty_write({:door_e, 1, 1})
+        for what <- [:door_e, :schema], do: {:ok, _} = m.subscribe({:table, what})
+
+        {:atomic, :ok} =
+          m.transform_table(:door_e, fn {_, k, v} -> {:door_e, k, v, 0} end, [:k, :v, :w])
+
+        # Without the index, with the new attributes, the record, with the index again.
+        told = for _ <- 1..4, do: receive(do: ({:mnesia_table_event, event} -> event))
+        for what <- [:door_e, :schema], do: m.unsubscribe({:table, what})
+        told
+      end)
+
+    assert ours == stock
+    assert {:value, [_, _, {:write, {:door_e, 1, 1, 0}, :tid}, _]} = ours
+    Remnesia.Door.delete([:door_e])
+  end
+
   # Rows of guides/differences.md.
 
   test "messages about different keys come in the order of the changes" do

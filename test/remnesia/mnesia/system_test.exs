@@ -175,6 +175,8 @@ defmodule Remnesia.Mnesia.SystemTest do
           dirty_all_keys: [:door_sys],
           dirty_first: [:door_sys],
           dirty_select: [:door_sys, []],
+          async_dirty: [&select_chunk/1],
+          sync_dirty: [&every_key/1],
           create_table: [:door_other, []],
           delete_table: [:door_sys],
           clear_table: [:door_sys],
@@ -192,10 +194,17 @@ defmodule Remnesia.Mnesia.SystemTest do
           change_config: [:dc_dump_limit, 4],
           stop: []
         ] do
-      {stock, ours} = Door.both(&apply(&1, function, arguments))
+      {stock, ours} = Door.both(&apply(&1, function, of_side(arguments, &1)))
       assert {function, stock} == {function, ours}
     end
   end
+
+  defp select_chunk(side), do: side.select(:door_sys, [{:_, [], [1]}], 1, :read)
+  defp every_key(side), do: side.all_keys(:door_sys)
+
+  # What runs in an activity of a side.
+  defp of_side([fun], side) when is_function(fun, 1), do: [fn -> fun.(side) end]
+  defp of_side(arguments, _side), do: arguments
 
   test "storage plug-ins are left out" do
     assert {:aborted, {:not_available, _text}} = :remnesia.add_backend_type(:some, :module)

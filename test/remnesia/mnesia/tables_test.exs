@@ -256,6 +256,7 @@ defmodule Remnesia.Mnesia.TablesTest do
         [:door_t, 1, :ram_copies]
       ],
       del_table_copy: [
+        [:schema, :other@nowhere],
         [:nowhere, node()],
         [:door_t, :foo@bar],
         [:schema, node()],

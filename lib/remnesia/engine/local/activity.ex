@@ -15,7 +15,7 @@ defmodule Remnesia.Engine.Local.Activity do
   # such a tuple, so it pays nothing for them.
 
   alias Remnesia.Engine.Local
-  alias Remnesia.Engine.Local.{Dirty, Lock, Scan, Signal, Tables, Transaction}
+  alias Remnesia.Engine.Local.{Dirty, Lock, Pattern, Scan, Signal, Tables, Transaction}
   alias Remnesia.Native
 
   @default :remnesia
@@ -65,6 +65,7 @@ defmodule Remnesia.Engine.Local.Activity do
     :error, reason -> exit({reason, __STACKTRACE__})
   else
     {:EXIT, reason} -> exit(reason)
+    {:aborted, {:aborted, _} = reason} -> exit(reason)
     {:aborted, reason} -> Signal.abort(reason)
     value -> value
   end
@@ -185,8 +186,11 @@ defmodule Remnesia.Engine.Local.Activity do
   defp silent(:delete, [table, key, _kind]), do: Native.delete(:"$watched", table, key)
 
   defp silent(:delete_object, [table, record, _kind])
-       when is_tuple(record) and tuple_size(record) > 2,
-       do: Native.delete_object(:"$watched", table, record)
+       when is_tuple(record) and tuple_size(record) > 2 do
+    if Pattern.variable?(record),
+      do: :none,
+      else: Native.delete_object(:"$watched", table, record)
+  end
 
   defp silent(_operation, _arguments), do: :none
 
@@ -223,9 +227,8 @@ defmodule Remnesia.Engine.Local.Activity do
   defp unchecked(:lock, _arguments), do: []
 
   defp unchecked(:all_keys, [table]) do
-    if is_atom(table) and table != :schema and Native.table_size(table) == :error,
-      do: Signal.abort({:no_exists, {table, :wild_pattern}}),
-      else: Dirty.all_keys(table)
+    if is_atom(table) and table != :schema, do: Dirty.known!(table, :wild_pattern)
+    Dirty.all_keys(table)
   end
 
   defp unchecked(operation, [_table | _] = arguments)
@@ -254,7 +257,8 @@ defmodule Remnesia.Engine.Local.Activity do
   def put_id(:undefined), do: :erlang.erase(@key)
 
   def put_id({module, {:tid, _serial, owner} = id, {:tidstore, txn, _, _} = store}) do
-    if owner != self() and not Native.txn_join(txn), do: Signal.no_transaction()
+    # Of one that is over Mnesia's store is gone.
+    if owner != self() and not Native.txn_join(txn), do: :erlang.error(:badarg)
     :erlang.put(@key, if(module == @default, do: txn, else: {module, id, store, txn}))
   end
 

@@ -109,16 +109,20 @@ defmodule Remnesia.Engine.Local.Change do
       index = Enum.sort(cstruct.index)
       changed = %{next | attributes: attributes, record_name: record_name, index: index}
       Cstruct.check!(changed)
-      Rebuild.run(txn, changed, fun)
-      stored(changed, cstruct, steps(next, changed))
+      messages = Rebuild.run(txn, changed, fun)
+      {without, [transformed | with_some]} = steps(next, changed)
+      store(changed)
+      told(without ++ [transformed], cstruct)
+      Events.deliver(messages)
+      told(with_some, transformed)
     end)
   end
 
   def transform(table, fun, attributes, record_name),
     do: {:aborted, {:bad_type, table, fun, attributes, record_name}}
 
-  # Indexes go one by one, then the records change, then indexes come one by one.
-  defp steps(%{index: []}, _changed), do: []
+  # The definitions on the way, which Mnesia tells its subscribers too: indexes go one by one, then the records change, then indexes come one by one.
+  defp steps(%{index: []}, changed), do: {[], [changed]}
 
   defp steps(%{index: index} = before, changed) do
     without = for n <- 1..length(index), do: %{before | index: Enum.drop(index, n)}
@@ -127,7 +131,7 @@ defmodule Remnesia.Engine.Local.Change do
       for n <- 0..(length(index) - 1),
           do: %{changed | index: index |> Enum.take(n) |> Enum.sort()}
 
-    without ++ with_some
+    {without, with_some ++ [changed]}
   end
 
   # --- of the indexes ---
@@ -150,7 +154,7 @@ defmodule Remnesia.Engine.Local.Change do
       next = Cstruct.next_version(before)
       {changed, position} = Cstruct.add_index!(next, attributes, unique?)
       build([txn, table, position, unique?, changed])
-      stored(changed, before, [])
+      stored(changed, before)
     end)
   end
 
@@ -169,7 +173,7 @@ defmodule Remnesia.Engine.Local.Change do
       {changed, position} = Cstruct.drop_index!(next, attributes)
       arguments = [txn, table, position, changed]
       :ok = Signal.settle(apply(Native, :index_drop, arguments), :index_drop, arguments)
-      stored(changed, before, [])
+      stored(changed, before)
     end)
   end
 
@@ -256,15 +260,22 @@ defmodule Remnesia.Engine.Local.Change do
 
   defp stored(cstruct) do
     {:ok, before} = Definitions.fetch(cstruct.name)
-    stored(cstruct, before, [])
+    stored(cstruct, before)
   end
 
-  # `steps`: definitions on the way, which Mnesia tells its subscribers too.
-  defp stored(cstruct, before, steps) do
+  defp stored(cstruct, before) do
+    store(cstruct)
+    told([cstruct], before)
+  end
+
+  defp store(cstruct) do
     Definitions.store(cstruct)
     Events.refresh(cstruct.name)
+  end
 
-    Enum.reduce(steps ++ [cstruct], before, fn next, old ->
+  # One definition after the other, each with the one before it.
+  defp told(definitions, before) do
+    Enum.reduce(definitions, before, fn next, old ->
       Schema.tell(:write, next, [old])
       next
     end)

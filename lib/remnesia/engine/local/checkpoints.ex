@@ -11,7 +11,7 @@ defmodule Remnesia.Engine.Local.Checkpoints do
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
   alias Remnesia.Engine.Local.Definitions
-  alias Remnesia.Native
+  alias Remnesia.{Events, Native}
 
   defstruct [:id, :tables, :pause]
 
@@ -85,6 +85,16 @@ defmodule Remnesia.Engine.Local.Checkpoints do
   @doc "Ends a checkpoint."
   @spec deactivate(term) :: :ok | {:error, {:no_exists, term}}
   def deactivate(name), do: named({:deactivate, name})
+
+  @doc "A table goes, and with it the checkpoints that have it."
+  @spec forget(atom) :: :ok
+  def forget(table) do
+    for name <- names(table), deactivate(name) == :ok do
+      Events.report({:mnesia_checkpoint_deactivated, name})
+    end
+
+    :ok
+  end
 
   @spec fetch(term) :: {:ok, t} | {:error, {:no_exists, term}}
   def fetch(name), do: named({:fetch, name})

@@ -129,10 +129,16 @@ defmodule Remnesia.Engine.Local.Dirty do
 
   @doc "Where Mnesia asks how a table is stored, it says so of one that is not there."
   @spec stored!(term) :: :ok | no_return
-  def stored!(table) do
-    if Native.table_size(table) == :error,
-      do: Signal.abort({:no_exists, {table, :disc_copies}}),
-      else: :ok
+  def stored!(table), do: known!(table, :disc_copies)
+
+  @doc "Where Mnesia asks something of a table, it says what it asked of one that is not there, or that it does not run."
+  @spec known!(term, atom) :: :ok | no_return
+  def known!(table, item) do
+    cond do
+      Native.table_size(table) != :error -> :ok
+      Native.running() -> Signal.abort({:no_exists, {table, item}})
+      true -> Signal.abort({:node_not_running, node()})
+    end
   end
 
   @spec index_read(term, term, term) :: [tuple] | no_return

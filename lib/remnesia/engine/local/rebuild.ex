@@ -12,8 +12,12 @@ defmodule Remnesia.Engine.Local.Rebuild do
   @everything [{:_, [], [:"$_"]}]
   @chunk 500
 
-  @doc "Rebuilds the table as this definition says. `:ignore` leaves the records as they are."
-  @spec run(reference, Cstruct.t(), (tuple -> tuple) | :ignore) :: :ok | no_return
+  @doc """
+  Rebuilds the table as this definition says. `:ignore` leaves the records as they are. Answers what subscribers are to be told of the records,
+  once they know of the definition.
+  """
+  @spec run(reference, Cstruct.t(), (tuple -> tuple) | :ignore) ::
+          [{[pid], tuple}] | no_return
   def run(txn, cstruct, fun) do
     table = cstruct.name
     # On disc it is another table too, which is there when it is defined.
@@ -31,8 +35,6 @@ defmodule Remnesia.Engine.Local.Rebuild do
       kind, reason ->
         Disc.give_up(List.wrap(number))
         :erlang.raise(kind, reason, __STACKTRACE__)
-    else
-      messages -> Events.deliver(messages)
     after
       Native.shadow_drop(table)
     end

@@ -10,6 +10,7 @@ defmodule Remnesia.Engine.Local.Tables do
 
   alias Remnesia.Engine.Local.{
     Activity,
+    Checkpoints,
     Definitions,
     Disc,
     FragmentCstruct,
@@ -134,6 +135,7 @@ defmodule Remnesia.Engine.Local.Tables do
     {:ok, cstruct} = Definitions.fetch(table)
     :ok = Signal.settle(Native.table_delete(txn, table), :table_delete, [txn, table])
     Definitions.forget(table)
+    Checkpoints.forget(table)
     Schema.tell(:delete, cstruct, :undefined)
     Events.forget(table)
   end
