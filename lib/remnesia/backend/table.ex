@@ -150,17 +150,19 @@ defmodule Remnesia.Backend.Table do
 
   # Rows come from the disc in the background, from the start of the database on.
   defp wait_until_loaded(table) do
-    cond do
-      Native.table_size(name(table)) != :error ->
-        :ok
-
-      reason = Definitions.get({:load_failed, name(table)}, nil) ->
-        Fatal.halt(:load, table, reason)
-
-      true ->
-        Process.sleep(2)
-        wait_until_loaded(table)
+    if loading?(table) do
+      Process.sleep(2)
+      wait_until_loaded(table)
+    else
+      :ok
     end
+  end
+
+  defp loading?(table) do
+    loading? = Native.table_size(name(table)) == :error
+    reason = if loading?, do: Definitions.get({:load_failed, name(table)}, nil)
+    if reason, do: Fatal.halt(:load, table, reason)
+    loading?
   end
 
   # --- Mnesia's log at start ---
@@ -379,9 +381,15 @@ defmodule Remnesia.Backend.Table do
 
   defp finish_reshape(table) do
     with {:ok, definition} <- Native.table_props(name(table)), true <- reshaping?(definition) do
-      complete = %{definition | user_properties: []}
-      Native.table_put_props(name(table), complete)
-      if number = number(table), do: Disc.change!([Disc.definition(number, complete)])
+      if loading?(table) do
+        # A start that has not read it yet.
+        Process.sleep(2)
+        finish_reshape(table)
+      else
+        complete = %{definition | user_properties: []}
+        Native.table_put_props(name(table), complete)
+        if number = number(table), do: Disc.change!([Disc.definition(number, complete)])
+      end
     end
 
     :ok
