@@ -206,6 +206,8 @@ defmodule Remnesia.Native do
   def txn_depth(_txn), do: stub()
   @spec txn_serial(txn) :: non_neg_integer
   def txn_serial(_txn), do: stub()
+  @spec txn_counted(txn) :: answer(:ok)
+  def txn_counted(_txn), do: stub()
   @spec txn_position(txn) :: non_neg_integer | nil
   def txn_position(_txn), do: stub()
   @spec commit_wait(name, term, reference) :: :ok | :queued | refusal

@@ -67,7 +67,9 @@ defmodule Remnesia.EveryPanicTest do
   defp sample(name, _) when name in [:_number, :_place, :_continuation], do: nil
   defp sample(:_parcel, _), do: ""
   defp sample(:_expected, _), do: 0
-  defp sample(name, _) when name in [:_rows, :_unique, :_sync, :_ordered, :_on, :_log], do: false
+
+  defp sample(name, _) when name in [:_rows, :_unique, :_sync, :_ordered, :_on, :_log, :_dumped],
+    do: false
 
   defp sample(name, _)
        when name in [:_a, :_b, :_bytes, :_incr, :_key, :_snapshot, :_term, :_times, :_value],

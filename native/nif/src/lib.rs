@@ -45,7 +45,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<105> = Functions([
+static FUNCTIONS: Functions<106> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -93,6 +93,7 @@ static FUNCTIONS: Functions<105> = Functions([
     nif(c"txn_wait", 2, txn::txn_wait),
     nif(c"txn_depth", 1, txn::txn_depth),
     nif(c"txn_serial", 1, txn::txn_serial),
+    nif(c"txn_counted", 1, txn::txn_counted),
     nif(c"commit_wait", 3, txn::commit_wait),
     nif(c"lock_table", 3, txn::lock_table),
     nif(c"lock_record", 4, txn::lock_record),

@@ -95,6 +95,15 @@ nif!(txn_depth, |call, [handle]| {
     }
 });
 
+nif!(
+    /// The transaction runs a number of times, no more: it does not wait for one that is older.
+    txn_counted,
+    |call, [handle]| with_txn(call, *handle, |txn| {
+        txn.count_runs();
+        Ok(atoms::ok())
+    })
+);
+
 nif!(txn_serial, |call, [handle]| with_txn(call, *handle, |txn| Ok(call.int(txn.serial() as i64))));
 
 nif!(commit_wait, |call, [table, key, reference]| with_scratch(|scratch| {

@@ -170,4 +170,40 @@ defmodule Remnesia.Mnesia.LocksTest do
       assert {retries, ours} == {retries, stock}
     end
   end
+
+  test "retries come to an end also where the lock does not" do
+    for retries <- [0, 1, 2, 3] do
+      {stock, ours} =
+        Door.both(fn m ->
+          me = self()
+          runs = :counters.new(1, [])
+
+          old =
+            spawned(fn ->
+              m.transaction(fn ->
+                m.write({:door_l, 1, :old})
+                send(me, {:held, self()})
+                receive(do: (:go -> :old))
+              end)
+            end)
+
+          holder = receive(do: ({:held, pid} -> pid))
+
+          answer =
+            m.transaction(
+              fn ->
+                :counters.add(runs, 1, 1)
+                m.write({:door_l, 1, :young})
+              end,
+              retries
+            )
+
+          send(holder, :go)
+          {old.(), answer, :counters.get(runs, 1)}
+        end)
+
+      assert {retries, ours} == {retries, stock}
+      assert {:value, {_old, {:aborted, :nomore}, _runs}} = ours
+    end
+  end
 end

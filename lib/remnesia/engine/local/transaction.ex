@@ -20,6 +20,9 @@ defmodule Remnesia.Engine.Local.Transaction do
 
   @key :"$remnesia_transaction"
 
+  # Milliseconds between two runs that are counted, at most: as long as Mnesia sleeps.
+  @pause 500
+
   @type runs :: pos_integer | :infinity
   @type result :: {:atomic, term} | {:aborted, term}
 
@@ -65,7 +68,7 @@ defmodule Remnesia.Engine.Local.Transaction do
 
   defp begin(txn, fun, runs) do
     case Native.txn_begin(txn) do
-      1 -> outermost(txn, fun, runs)
+      1 -> outermost(txn, fun, counted(txn, runs))
       depth when is_integer(depth) -> nested(txn, fun)
       {:"$error", _reason} -> first(fun, runs)
     end
@@ -76,12 +79,19 @@ defmodule Remnesia.Engine.Local.Transaction do
     with txn when is_reference(txn) <- Native.txn_new(),
          1 <- Native.txn_begin(txn) do
       :erlang.put(@key, txn)
-      outermost(txn, fun, runs)
+      outermost(txn, fun, counted(txn, runs))
     else
       {:"$error", reason} ->
         :erlang.erase(@key)
         {:aborted, Signal.reason(reason)}
     end
+  end
+
+  defp counted(_txn, :infinity), do: :infinity
+
+  defp counted(txn, runs) do
+    :ok = Native.txn_counted(txn)
+    runs
   end
 
   defp outermost(txn, fun, runs) do
@@ -160,7 +170,7 @@ defmodule Remnesia.Engine.Local.Transaction do
       Native.txn_abort(txn)
       {:aborted, :nomore}
     else
-      case again(txn) do
+      case if(runs == :infinity, do: again(txn), else: again(txn, now() + @pause)) do
         :ok ->
           outermost(txn, fun, less(runs))
 
@@ -193,6 +203,20 @@ defmodule Remnesia.Engine.Local.Transaction do
         error
     end
   end
+
+  # The same where runs are counted: they come to an end also if whoever has the lock does not.
+  defp again(txn, deadline) do
+    with signal when signal in [:"$wait", :"$restart"] <- Native.txn_restart(txn) do
+      if now() < deadline do
+        Process.sleep(1)
+        again(txn, deadline)
+      else
+        :ok
+      end
+    end
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   defp nested(txn, fun) do
     try do

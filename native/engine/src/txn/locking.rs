@@ -26,7 +26,7 @@ impl LockKind {
 impl Txn {
     #[inline]
     pub(super) fn request(&self, want: Modes, own: Modes) -> Request {
-        Request { ctl: self.ctl, want, own, holds: !self.held.is_empty() }
+        Request { ctl: self.ctl, want, own, holds: self.counted || !self.held.is_empty(), counted: self.counted }
     }
 
     fn verdict(&mut self, verdict: Verdict, place: Place, modes: Modes) -> Result<(), Stop> {

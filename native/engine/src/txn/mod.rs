@@ -121,6 +121,8 @@ pub struct Txn {
     doomed: bool,
     /// A panic ended it while levels were open: those only remain to be closed.
     lost: bool,
+    /// Its runs are counted, so it does not wait for an older one, also where it holds nothing: that one may never end.
+    counted: bool,
     /// It did something that somebody is to be told of.
     noted: bool,
     /// How those of this process ended; the host counts.
@@ -150,6 +152,7 @@ impl Default for Txn {
             serial: 0,
             doomed: false,
             lost: false,
+            counted: false,
             noted: false,
             counts: report::Counts::default(),
             blamed: None,
@@ -169,7 +172,13 @@ impl Txn {
         self.overlay.push_level();
         let depth = self.overlay.depth();
         self.serial += u64::from(depth == 1);
+        self.counted &= depth > 1;
         depth
+    }
+
+    /// It may run a number of times, no more.
+    pub fn count_runs(&mut self) {
+        self.counted = true;
     }
 
     /// Tells the transactions of one process apart.

@@ -24,8 +24,10 @@ pub struct Request {
     pub want: Modes,
     /// Modes of this lock that it has already.
     pub own: Modes,
-    /// It holds this or any other lock.
+    /// It holds this or any other lock, or would not wait without one either.
     pub holds: bool,
+    /// Its runs are counted: whoever had the lock first is the older one, if neither has an age yet.
+    pub counted: bool,
 }
 
 impl std::fmt::Debug for TxnCtl {
@@ -40,6 +42,13 @@ struct Waiter {
 }
 
 impl Request {
+    fn precedes(&self, other: &TxnCtl) -> bool {
+        if self.counted {
+            other.age();
+        }
+        self.ctl.older_than(other)
+    }
+
     /// Does a waiter with request `self` stand before a newcomer? First those that hold locks, the youngest first; then those that
     /// hold nothing, in order of arrival. One that wants more of this lock needs no place of its own: whoever waits for what it
     /// has is older, so it stands before them already.
@@ -88,7 +97,7 @@ impl Lock {
             } else {
                 Verdict::Granted
             }
-        } else if !request.holds || (!anonymous && conflicts.all(|other| ctl.older_than(other))) {
+        } else if !request.holds || (!anonymous && conflicts.all(|other| request.precedes(other))) {
             Verdict::Wait
         } else {
             Verdict::Restart
