@@ -60,8 +60,13 @@ defmodule Remnesia.Query.SpecFunctionsTest do
   defp records(1), do: for(a <- @values, do: {:x, a})
   defp records(2), do: for(a <- @values, b <- @values, do: {:x, a, b})
 
-  defp records(3),
-    do: for(a <- @values, b <- Enum.take_random(@values, 4), c <- [0, 1, :a], do: {:x, a, b, c})
+  defp records(3) do
+    parts =
+      for a <- ["abc", <<5::3>>, <<1, 5::3>>], b <- [0, 1], c <- [-1, 0, 1], do: {:x, a, b, c}
+
+    any = for a <- @values, b <- Enum.take_random(@values, 4), c <- [0, 1, :a], do: {:x, a, b, c}
+    parts ++ any
+  end
 
   defp ours(record, spec) do
     case Native.spec_test(record, spec) do

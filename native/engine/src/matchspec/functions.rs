@@ -4,6 +4,7 @@ use super::construct::lookup;
 use super::number::{self, Bitwise, Number, Rounding};
 use super::program::Comparison;
 use super::value::{Machine, Value};
+use crate::term::atom::host;
 use crate::term::tag;
 use crate::term::{read, skip, Term, Writer};
 
@@ -298,7 +299,7 @@ impl<'a> Machine<'a, '_> {
         })
     }
 
-    /// A negative length counts backwards from `start`. Bits after the last whole byte are out of reach.
+    /// A negative length counts backwards from `start`. Where there are bits after the last whole byte, OTP 27 refuses; before, they are out of reach.
     fn binary_part(&mut self, binary: Value<'a>, start: i64, len: i64) -> Option<Value<'a>> {
         let (from, to) = if len < 0 { (start.checked_add(len)?, start) } else { (start, start.checked_add(len)?) };
         let (from, to) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
@@ -307,7 +308,7 @@ impl<'a> Machine<'a, '_> {
         }
         let whole = match self.look(binary) {
             Term::Binary(bytes) => bytes,
-            Term::Bits { bytes, .. } => &bytes[..bytes.len() - 1],
+            Term::Bits { bytes, .. } if host().release() < 27 => &bytes[..bytes.len() - 1],
             Term::Blob { .. } => self.content(self.bytes(binary))?,
             _ => return None,
         };
