@@ -14,6 +14,14 @@ defmodule Remnesia.EveryPanicTest do
   # Those that have a handle, but do not get as far as the transaction with these arguments, or have no use for it.
   @no_transaction [:select_next, :update_counter, :txn_join]
 
+  # A table that was announced and never read from the disc would be in the backups of other tests.
+  setup do
+    on_exit(fn ->
+      Application.stop(:remnesia)
+      {:ok, _} = Application.ensure_all_started(:remnesia)
+    end)
+  end
+
   defp functions do
     parameters =
       for {name, arguments} <- stubs(),
