@@ -51,6 +51,21 @@ defmodule Remnesia.Query.SpecFunctionsTest do
     end
   end
 
+  test "closures in heads" do
+    values = [0.0, -0.0, 1, 1.0, {0.0}, {-0.0}, [1 | -0.0], %{0.0 => -0.0}, %{-0.0 => 0.0}, :a]
+
+    for a <- values, b <- values, {here, there} = {Nasty.closure(a), Nasty.closure(b)} do
+      for {record, head} <- [
+            {{:x, here}, {:x, there}},
+            {{:x, {1, here}}, {:x, {:"$1", there}}},
+            {{:x, [here | 2]}, {:x, [there | :"$1"]}}
+          ] do
+        spec = [{head, [], [true]}]
+        assert {a, b, ours(record, spec)} == {a, b, ets(record, spec)}
+      end
+    end
+  end
+
   # What runs only where something is traced has no value here.
   defp callable?(name, count) do
     call = List.to_tuple([name | Enum.take([:"$1", :"$2", :"$3"], count)])

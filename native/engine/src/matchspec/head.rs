@@ -110,7 +110,11 @@ impl Compiler {
                 },
                 Place::Ground => {
                     let literal = head.key.filter(|_| field == 0).unwrap_or_else(|| self.literal(one));
-                    head.literals.push((field, literal));
+                    if is_closure(one) {
+                        head.repeats.push((field, Operand::Literal(literal)));
+                    } else {
+                        head.literals.push((field, literal));
+                    }
                 }
                 Place::Pattern => walked.push((field, one)),
             }
@@ -159,6 +163,7 @@ impl Compiler {
             };
             match self.place(one) {
                 Place::Anything => steps.push(Step::Skip),
+                Place::Ground if is_closure(one) => steps.push(Step::Check(Operand::Literal(self.literal(one)))),
                 Place::Ground => steps.push(Step::Literal(self.literal(one))),
                 Place::Variable(number) => steps.push(match self.variables.get(&number) {
                     Some(&home) => Step::Check(home),
@@ -212,4 +217,9 @@ impl Compiler {
         work[first..].reverse();
         Ok(())
     }
+}
+
+/// A head takes a float by its bits, and a closure by `=:=`: before OTP 27 one over 0.0 is one over -0.0.
+fn is_closure(bytes: &[u8]) -> bool {
+    matches!(read(bytes).0, Term::Fun(_))
 }

@@ -265,7 +265,7 @@ impl Compiler {
     }
 
     pub fn literal(&mut self, bytes: &[u8]) -> usize {
-        self.negative_zero |= contains(bytes, |at| matches!(read(at).0, Term::Float(f) if f == 0.0 && f.is_sign_negative()));
+        self.negative_zero |= may_hold_negative_zero(bytes);
         self.literals.push(bytes.into());
         self.literals.len() - 1
     }
@@ -395,8 +395,13 @@ fn walk(bytes: &[u8], mut see: impl FnMut(usize, &[u8])) {
     }
 }
 
-fn contains(bytes: &[u8], test: impl Fn(&[u8]) -> bool) -> bool {
+/// Nobody looks into closures.
+fn may_hold_negative_zero(bytes: &[u8]) -> bool {
     let mut found = false;
-    walk(bytes, |_, place| found |= place[0] == tag::FLOAT && test(place));
+    walk(bytes, |_, place| match place[0] {
+        tag::FUN => found = true,
+        tag::FLOAT => found |= matches!(read(place).0, Term::Float(f) if f == 0.0 && f.is_sign_negative()),
+        _ => {}
+    });
     found
 }
