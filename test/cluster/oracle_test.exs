@@ -119,10 +119,19 @@ defmodule Remnesia.ClusterOracleTest do
     back = Peers.start_one(Enum.at(names, number), context.options)
     Peers.call(back, Remnesia.TestErlang, :load, [:door_qlc])
     for {_, node} <- others, do: :pong = Peers.call(back, :net_adm, :ping, [node])
+    :ok = loaded(back, side, 3)
+    %{cluster | peers: List.replace_at(peers, number, back)}
+  end
+
+  # OTP's loader crashes now and then at a read-only table that it gets from another node (badrecord, unknown), and Mnesia ends.
+  defp loaded(back, side, times) do
     :ok = Peers.call(back, side, :start, [])
     tables = Peers.call(back, side, :system_info, [:local_tables])
-    :ok = Peers.call(back, side, :wait_for_tables, [tables, 120_000])
-    %{cluster | peers: List.replace_at(peers, number, back)}
+    Peers.call(back, side, :wait_for_tables, [tables, 120_000])
+  catch
+    :error, {:case_clause, {:crash, :mnesia_stopped}} when times > 1 ->
+      Peers.call(back, side, :stop, [])
+      loaded(back, side, times - 1)
   end
 
   # Who made a change of the schema is answered while the others are still at it, and could not join them with its own.
