@@ -119,14 +119,15 @@ defmodule Oracle.Door.Run do
   defp operation(side, {:chunks, table, spec, n}),
     do: chunks(side, side.select(table, spec, n, :read), []) |> sorted(table)
 
-  # The exclusion `walk past a deleted key`: the judge is stock's own all_keys.
-  defp operation(:mnesia, {:walk, table}) do
-    keys = :mnesia.all_keys(table)
-    {keys, Enum.reverse(keys)}
+  # The exclusion `walk past a deleted key`: the judge is stock's own all_keys. In a cluster it is Mnesia that walks on our side, too.
+  defp operation(side, {:walk, table}) do
+    if side == :mnesia or Remnesia.Engine.Choice.cluster?() do
+      keys = side.all_keys(table)
+      {keys, Enum.reverse(keys)}
+    else
+      {walk(side, table, side.first(table), :next), walk(side, table, side.last(table), :prev)}
+    end
   end
-
-  defp operation(side, {:walk, table}),
-    do: {walk(side, table, side.first(table), :next), walk(side, table, side.last(table), :prev)}
 
   defp operation(side, {:fold, direction, table, change}) do
     fun = fn record, acc ->
