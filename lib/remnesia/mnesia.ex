@@ -18,8 +18,8 @@ defmodule :remnesia do
     * `Remnesia.Mnesia.Explicit` - what an access module hands on
     * `Remnesia.Mnesia.LeftOut` - SNMP and storage plug-ins
 
-  What is different from Mnesia is listed in the guide "Differences"; SNMP and, in this version, other nodes are not
-  there. Fragmented tables: `:remnesia_frag`.
+  What is different from Mnesia is listed in the guide "Differences". Fragmented tables: `:remnesia_frag`. Several nodes:
+  `Remnesia.Cluster`.
   """
 
   alias Remnesia.Mnesia.{

@@ -1,6 +1,8 @@
 defmodule Remnesia.Transfer.NewFile do
   @moduledoc false
 
+  alias Remnesia.Engine.Local.Directory
+
   # A file that is there as a whole or not at all: written under another name, for its owner alone, brought to disc, checked, and only then named.
 
   @doc """
@@ -21,7 +23,7 @@ defmodule Remnesia.Transfer.NewFile do
         ok!(:file.close(file))
         with {:error, reason} <- check.(temporary), do: stop(reason)
         ok!(File.rename(temporary, path))
-        sync_name(path)
+        Directory.sync(Path.dirname(path))
         {:ok, result}
       catch
         :throw, {__MODULE__, reason} -> {:error, reason}
@@ -29,14 +31,6 @@ defmodule Remnesia.Transfer.NewFile do
         :file.close(file)
         File.rm(temporary)
       end
-    end
-  end
-
-  # Where a directory can be synced: the new name is on disc then, too.
-  defp sync_name(path) do
-    with {:ok, directory} <- :file.open(Path.dirname(path), [:read, :raw, :directory]) do
-      :file.sync(directory)
-      :file.close(directory)
     end
   end
 

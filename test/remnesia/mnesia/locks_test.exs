@@ -132,23 +132,28 @@ defmodule Remnesia.Mnesia.LocksTest do
     assert {:value, {:atomic, [{{:door_l, 1}, :read}], {:atomic, [_]}}} = ours
   end
 
+  # A transaction that has written record 1, and ends with this function when it is told to go on; how to wait for it, and who it is.
+  defp holding(m, ending) do
+    me = self()
+
+    old =
+      spawned(fn ->
+        m.transaction(fn ->
+          m.write({:door_l, 1, :old})
+          send(me, {:held, self()})
+          receive(do: (:go -> ending.()))
+        end)
+      end)
+
+    {old, receive(do: ({:held, pid} -> pid))}
+  end
+
   test "retries" do
     for retries <- [0, 1, 2, 5] do
       {stock, ours} =
         Door.both(fn m ->
-          me = self()
           runs = :counters.new(1, [])
-
-          old =
-            spawned(fn ->
-              m.transaction(fn ->
-                m.write({:door_l, 1, :old})
-                send(me, {:held, self()})
-                receive(do: (:go -> m.write({:door_l, 2, :old})))
-              end)
-            end)
-
-          holder = receive(do: ({:held, pid} -> pid))
+          {old, holder} = holding(m, fn -> m.write({:door_l, 2, :old}) end)
 
           young =
             spawned(fn ->
@@ -175,19 +180,8 @@ defmodule Remnesia.Mnesia.LocksTest do
     for retries <- [0, 1, 2, 3] do
       {stock, ours} =
         Door.both(fn m ->
-          me = self()
           runs = :counters.new(1, [])
-
-          old =
-            spawned(fn ->
-              m.transaction(fn ->
-                m.write({:door_l, 1, :old})
-                send(me, {:held, self()})
-                receive(do: (:go -> :old))
-              end)
-            end)
-
-          holder = receive(do: ({:held, pid} -> pid))
+          {old, holder} = holding(m, fn -> :old end)
 
           answer =
             m.transaction(

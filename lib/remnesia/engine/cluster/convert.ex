@@ -318,20 +318,14 @@ defmodule Remnesia.Engine.Cluster.Convert do
     if Native.table_props(table) == :error do
       :ok
     else
-      wait_until_loaded(table)
+      with {:error, {:load_failed, _table, reason}} <- Nodes.loaded([table]),
+           do: exit({:aborted, reason})
+
       # After a crash one in memory may be empty and read-only.
       access(table, :read_write)
       rows(Native.select(nil, table, @everything, :read, @chunk), table)
       access(table, definition.access_mode)
       say("#{inspect(table)}: #{:mnesia.table_info(table, :size)} records are copied")
-    end
-  end
-
-  defp wait_until_loaded(table) do
-    if Native.table_size(table) == :error do
-      if reason = Definitions.get({:load_failed, table}, nil), do: exit({:aborted, reason})
-      Process.sleep(5)
-      wait_until_loaded(table)
     end
   end
 

@@ -61,25 +61,13 @@ defmodule Remnesia.Engine.Cluster.Mark do
          {:ok, file} <- :file.open(new, [:write, :raw, :binary]),
          :ok <- write(file, encode(state)),
          :ok <- File.rename(new, path()),
-         do: sync_directory()
+         do: Directory.sync(Directory.data())
   end
 
   defp write(file, bytes) do
     with :ok <- :file.write(file, bytes), do: :file.sync(file)
   after
     :file.close(file)
-  end
-
-  # That the name is there, too.
-  defp sync_directory do
-    case :file.open(Directory.data(), [:read, :raw, :directory]) do
-      {:ok, directory} ->
-        :file.sync(directory)
-        :file.close(directory)
-
-      {:error, _not_on_this_system} ->
-        :ok
-    end
   end
 
   defp encode(:cluster), do: ""

@@ -55,6 +55,17 @@ defmodule Remnesia.Engine.Local.Directory do
          do: File.chmod(directory, Application.get_env(:remnesia, :directory_mode, 0o700))
   end
 
+  @doc "The names in a directory are on disc when this answers, where the system can do that."
+  @spec sync(Path.t()) :: :ok
+  def sync(directory) do
+    with {:ok, file} <- :file.open(directory, [:read, :raw, :directory]) do
+      :file.sync(file)
+      :file.close(file)
+    end
+
+    :ok
+  end
+
   @doc "Deletes the database, unless a process has it open, and the directory if nothing else is in it."
   @spec delete() :: :ok | {:error, term}
   def delete do
