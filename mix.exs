@@ -18,7 +18,7 @@ defmodule Remnesia.MixProject do
       compilers: [:remnesia_nif] ++ Mix.compilers(),
       deps: [],
       # Stock Mnesia is what tests and benches compare with, no dependency of the library.
-      xref: [exclude: [:mnesia]],
+      xref: [exclude: [:mnesia, :mnesia_ext_sup]],
       name: "Remnesia",
       description:
         "Drop-in accelerated backend for Memento and Mnesia: the same API, native tables and transactions",

@@ -17,8 +17,8 @@ defmodule Remnesia.Native do
 
   @typedoc "The transaction object of a process."
   @type txn :: reference
-  @typedoc "In a transaction, outside of one, or outside and the watchers of the table are told already."
-  @type ctx :: txn | nil | :"$watched"
+  @typedoc "In a transaction, outside of one, outside and the watchers of the table are told already, or a read of a cluster's table that is proved to be here."
+  @type ctx :: txn | nil | :"$watched" | :"$near"
   @type kind :: :read | :write
 
   @typedoc "Refused; nothing was changed."
@@ -226,6 +226,17 @@ defmodule Remnesia.Native do
   def write(_ctx, _name, _record, _kind), do: stub()
   @spec write_all(name, [tuple]) :: answer([tuple])
   def write_all(_name, _records), do: stub()
+
+  @spec near_begin() :: :ok
+  def near_begin, do: stub()
+  @spec near_doubt() :: :ok
+  def near_doubt, do: stub()
+  @spec near_end() :: :ok
+  def near_end, do: stub()
+  @spec near_run() :: non_neg_integer
+  def near_run, do: stub()
+  @spec near_prove(atom, run :: non_neg_integer) :: :ok | refusal
+  def near_prove(_table, _run), do: stub()
 
   @spec transfer_take(name, place :: term) ::
           {parcel :: binary, [tuple], place :: term | :done} | refusal

@@ -7,7 +7,7 @@ defmodule Remnesia.Backend.Table do
   # Our log is the only authority about rows. Mnesia replays its own into a plug-in at start, which lags behind, lacks counters and is cut at every
   # dump: all of that is left out (`Change.replay/2`).
 
-  alias Remnesia.Backend.{Change, Fatal}
+  alias Remnesia.Backend.{Change, Fatal, Run}
   alias Remnesia.Engine.Cluster.{Convert, Several}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local.{Copies, Definitions, Disc, Transaction, Wait}
@@ -36,6 +36,8 @@ defmodule Remnesia.Backend.Table do
   @spec load(atom, atom, term, keyword) :: :ok
   def load(alias, table, reason, properties) do
     :ok = ensure_started()
+    :ok = Run.ensure()
+    :ok = Native.near_doubt()
     wanted = definition(alias, table, properties)
     if Disc.rows?(wanted), do: ensure_disc()
     doubted? = Definitions.get({:doubted, wanted.name}, false)

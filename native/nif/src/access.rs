@@ -4,6 +4,7 @@ use crate::arguments::elements;
 use crate::border::{is_integer, record_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
 use crate::disc::{changed_now, changed_to};
 use crate::index::dirty_refusal;
+use crate::near::outside;
 use crate::report::remember_key;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode, decode_record, EncodeError, Encoder, RawTerm, Transient};
@@ -65,7 +66,7 @@ nif!(
     read,
     |call, [ctx, table, key_term, kind]| with_scratch(|scratch| {
         if no_txn(*ctx) {
-            let at = scratch.table_of(call, *table)?;
+            let at = outside(call, scratch, *ctx, *table)?;
             let (encoder, terms, open) = scratch.parts(at);
             call.may_wait(&open.table)?;
             let key = key(call, encoder, *key_term, &open.table)?;

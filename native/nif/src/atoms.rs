@@ -32,5 +32,5 @@ atoms! {
     sync = "$sync", room = "$room", disc_failed = "disc_failed", disc_recovered = "disc_recovered", flush_failed = "flush_failed",
     disc_process = "Elixir.Remnesia.Engine.Local.Disc",
     table = "table", node = "node", self_ = "self", both = "both", unique = "unique", more = "$more",
-    whole = "$_", any = "_",
+    whole = "$_", any = "_", near = "$near", far = "$far", mnesia = "mnesia",
 }

@@ -337,13 +337,28 @@ impl Scratch {
 
     fn table_of_other(&mut self, call: &Call, term: RawTerm) -> Result<usize, Fail> {
         if let Ok(&[first, second]) = elements(call, term) {
-            let pair = [word(first), word(second)];
-            if let Some(at) = self.tables.iter().position(|t| t.pair == pair && !t.is_dropped() && !t.table.is_damaged()) {
+            if let Some(at) = self.known_pair(first, second) {
                 return Ok(at);
             }
         }
         let name = name(call, self, term)?;
         Ok(self.table(&name)?)
+    }
+
+    #[inline]
+    fn known_pair(&self, first: RawTerm, second: RawTerm) -> Option<usize> {
+        let pair = [word(first), word(second)];
+        self.tables.iter().position(|t| t.pair == pair && !t.is_dropped() && !t.table.is_damaged())
+    }
+
+    /// A table whose name is the pair of these two.
+    #[inline]
+    pub fn pair_of(&mut self, call: &Call, first: RawTerm, second: RawTerm) -> Result<usize, Fail> {
+        self.tick(call);
+        match self.known_pair(first, second) {
+            Some(at) => Ok(at),
+            None => self.table_of_other(call, call.tuple(&[first, second])),
+        }
     }
 
     /// The same, to be kept beyond the call.

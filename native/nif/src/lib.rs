@@ -12,6 +12,7 @@ mod explain;
 mod faults;
 mod index;
 mod keys;
+mod near;
 mod reason;
 mod report;
 mod schema;
@@ -45,7 +46,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<106> = Functions([
+static FUNCTIONS: Functions<111> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -129,6 +130,11 @@ static FUNCTIONS: Functions<106> = Functions([
     nif(c"txn_written_keys", 2, watch::txn_written_keys),
     nif(c"transfer_take", 2, transfer::transfer_take),
     nif(c"transfer_put", 4, transfer::transfer_put),
+    nif(c"near_begin", 0, near::near_begin),
+    nif(c"near_doubt", 0, near::near_doubt),
+    nif(c"near_end", 0, near::near_end),
+    nif(c"near_run", 0, near::near_run),
+    nif(c"near_prove", 2, near::near_prove),
     nif(c"snapshot_begin", 1, snapshot::snapshot_begin),
     nif(c"snapshot_scan", 3, snapshot::snapshot_scan),
     nif(c"snapshot_read", 3, snapshot::snapshot_read),

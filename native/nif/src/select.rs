@@ -10,6 +10,7 @@ pub use index_read::index_read;
 use crate::access::{decode_key, still_there};
 use crate::arguments::size;
 use crate::border::{name, record_name, table_name, with_scratch, Answer, Call, Fail, BUDGET, DB};
+use crate::near::outside;
 use crate::session::{no_txn, with_txn};
 use crate::spec::{parse, Spec};
 use crate::term::{decode, decode_record, RawTerm};
@@ -374,7 +375,8 @@ pub fn search(
 ) -> Answer {
     with_scratch(|scratch| {
         if no_txn(ctx) {
-            let open = scratch.open(call, table)?;
+            let at = outside(call, scratch, ctx, table)?;
+            let open = scratch.parts(at).2.clone();
             let spec = parse(call, scratch, spec, &open.table, table)?;
             let plan = pick(&spec, &open.table)?;
             let want = want(spec);
@@ -425,7 +427,7 @@ nif!(
         let kind = call.kind(*kind)?;
         if no_txn(*ctx) && limit == 0 {
             let read = with_scratch(|scratch| {
-                let at = scratch.table_of(call, *table)?;
+                let at = outside(call, scratch, *ctx, *table)?;
                 direct::read_by(call, scratch, at, *spec)
             })?;
             if let Some(records) = read {

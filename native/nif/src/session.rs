@@ -355,5 +355,5 @@ pub fn send_named(term: impl FnOnce(&Call) -> RawTerm) {
 /// Is this the context of no transaction?
 #[inline]
 pub fn no_txn(ctx: RawTerm) -> bool {
-    ctx == atoms::nil() || ctx == atoms::watched()
+    ctx == atoms::nil() || ctx == atoms::watched() || ctx == atoms::near()
 }

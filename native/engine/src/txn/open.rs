@@ -1,7 +1,7 @@
 //! A table as transactions know it: rows, lock, and whether it still is there.
 
 use super::lock::{TableLock, TxnCtl};
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::table::{Kind, Table};
 use crate::term::{read, Attached, Term};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct OpenTable {
     mode: AtomicU32,
     /// The age of the transaction that froze it last.
     frozen_by: Mutex<u64>,
+    /// The run of a host's own engine for which this table is the one that it reads.
+    near: AtomicU64,
 }
 
 impl OpenTable {
@@ -51,6 +53,7 @@ impl OpenTable {
             committing: AtomicU32::new(0),
             mode: AtomicU32::new(0),
             frozen_by: Mutex::new(0),
+            near: AtomicU64::new(0),
         }
     }
 
@@ -72,6 +75,15 @@ impl OpenTable {
 
     pub fn set_dropped(&self, dropped: bool) {
         self.set_mode(DROPPED, dropped);
+    }
+
+    #[inline]
+    pub fn near(&self) -> u64 {
+        self.near.load(Ordering::Relaxed)
+    }
+
+    pub fn set_near(&self, run: u64) {
+        self.near.store(run, Ordering::Relaxed);
     }
 
     /// Nothing keeps a writer from writing, and nobody wants to be told of it.

@@ -3,6 +3,7 @@
 use super::{begin, Select, Want};
 use crate::access::{beside, still_there};
 use crate::border::{record_name, with_scratch, Call, Fail, BUDGET, DB};
+use crate::near::outside;
 use crate::session::{no_txn, with_txn};
 use crate::term::{decode_record, Encoder, RawTerm};
 use crate::{atoms, nif};
@@ -60,7 +61,7 @@ nif!(
         let plan = |open: &OpenTable, range: Range| Plan::of_value(&open.table, field, range).ok_or_else(unindexed);
         let search = |value: &Value| Want::Field { field, value: value.bytes.to_vec(), negative_zero: value.negative_zero };
         if no_txn(*ctx) {
-            let at = scratch.table_of(call, *table)?;
+            let at = outside(call, scratch, *ctx, *table)?;
             let (encoder, terms, open) = scratch.parts(at);
             let range = encode(call, encoder, *value)?;
             let value = Value { field, bytes: encoder.bytes(), negative_zero: encoder.writer.negative_zero };
