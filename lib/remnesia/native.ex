@@ -242,9 +242,13 @@ defmodule Remnesia.Native do
           {parcel :: binary, [tuple], place :: term | :done} | refusal
   def transfer_take(_name, _place), do: stub()
 
-  @spec transfer_put(name, parcel :: binary, non_neg_integer, expected :: non_neg_integer) ::
+  @spec transfer_open(parcel :: binary) :: {rows :: reference, non_neg_integer} | refusal
+  def transfer_open(_parcel), do: stub()
+
+  @spec transfer_put(name, rows :: reference, non_neg_integer, expected :: non_neg_integer) ::
           answer(non_neg_integer)
-  def transfer_put(_name, _parcel, _place, _expected), do: stub()
+  def transfer_put(_name, _rows, _place, _expected), do: stub()
+
   @spec delete(ctx, name, term) :: answer(:ok)
   def delete(_ctx, _name, _key), do: stub()
   @spec delete_object(ctx, name, tuple) :: answer(:ok)

@@ -24,8 +24,8 @@ defmodule Remnesia.Backend.Transfer do
   # A transfer that takes longer than this says how far it is.
   @progress_every 5_000
 
-  @typedoc "What the receiver knows: sender, expected records, and when it last said how many it has."
-  @type state :: {node, non_neg_integer, integer}
+  @typedoc "What the receiver knows: sender, expected records, when it last said how many it has, and who makes rows of the parcel that came last."
+  @type state :: {node, non_neg_integer, integer, {pid, reference} | nil}
   @typedoc "What one message holds."
   @type data :: [tuple] | {atom, binary, [tuple]}
 
@@ -77,31 +77,53 @@ defmodule Remnesia.Backend.Transfer do
   # --- receiving ---
 
   @spec receiver(pid, atom, non_neg_integer) :: state
-  def receiver(sender, _table, size), do: {node(sender), size, now()}
+  def receiver(sender, _table, size), do: {node(sender), size, now(), nil}
 
+  # To make rows of a parcel takes as long as to put them into the table, so one process does the former while this one does the latter with the
+  # parcel before.
   @spec take(data, atom, state) :: state
-  def take(data, table, {node, size, told}) do
-    put(data, Table.name(table), size)
-    {node, size, progress(table, node, size, told)}
+  def take({@parcel, parcel, records}, table, state) do
+    opening = if parcel != "", do: open(parcel)
+    {node, size, told, nil} = put_last(table, state)
+    write(Table.name(table), records)
+    {node, size, progress(table, node, size, told), opening}
   end
 
-  defp put({@parcel, parcel, records}, name, size) do
-    unpack(name, parcel, 0, size)
-    write(name, records)
+  def take(records, table, {node, size, told, nil}) do
+    write(Table.name(table), records)
+    {node, size, progress(table, node, size, told), nil}
   end
 
-  defp put(records, name, _size), do: write(name, records)
+  # Not linked: Mnesia's process takes the end of one for its own. It ends by itself, with the rows or without.
+  defp open(parcel), do: spawn_monitor(fn -> exit({:rows, Native.transfer_open(parcel)}) end)
 
-  defp unpack(_name, parcel, place, _size) when place == byte_size(parcel), do: :ok
+  defp put_last(_table, {_node, _size, _told, nil} = state), do: state
 
-  defp unpack(name, parcel, place, size) do
-    case Native.transfer_put(name, parcel, place, size) do
+  defp put_last(table, {node, size, told, {pid, monitor}}) do
+    receive do
+      {:DOWN, ^monitor, :process, ^pid, {:rows, {rows, number}}} when is_integer(number) ->
+        put(Table.name(table), rows, 0, number, size)
+
+      {:DOWN, ^monitor, :process, ^pid, {:rows, {:"$error", reason}}} ->
+        failed(Table.name(table), reason)
+
+      {:DOWN, ^monitor, :process, ^pid, reason} ->
+        exit(reason)
+    end
+
+    {node, size, told, nil}
+  end
+
+  defp put(_name, _rows, number, number, _size), do: :ok
+
+  defp put(name, rows, place, number, size) do
+    case Native.transfer_put(name, rows, place, size) do
       next when is_integer(next) ->
-        unpack(name, parcel, next, size)
+        put(name, rows, next, number, size)
 
       {:"$room", bytes} ->
         Wait.room(bytes)
-        unpack(name, parcel, place, size)
+        put(name, rows, place, number, size)
 
       {:"$error", reason} ->
         failed(name, reason)
@@ -137,7 +159,10 @@ defmodule Remnesia.Backend.Transfer do
   end
 
   @spec finish(atom, state) :: :ok
-  def finish(table, _state), do: Table.keep_copy(table)
+  def finish(table, state) do
+    put_last(table, state)
+    Table.keep_copy(table)
+  end
 
   defp now, do: System.monotonic_time(:millisecond)
 end

@@ -155,3 +155,42 @@ fn a_disc_that_fails() {
     assert!((2..=first).all(|who| commit(&store, table, who)), "what they were told of is theirs still");
     assert!(store.begin(1).expect("sound").is_some());
 }
+
+/// The first segment of a new database is a short one, as somebody waits for it.
+#[test]
+fn the_first_is_short() {
+    const FULL: u64 = 8 << 20;
+    let config = || Config { segment_bytes: FULL, log_bytes: 4 * FULL, unsynced_bytes: 4 * FULL, ..config() };
+    let lengths = |dir: &FaultyDir| -> Vec<u64> {
+        let names = remnesia_engine::store::file::Dir::list(dir).expect("sound");
+        let logs = names.iter().filter(|name| name.starts_with("log-"));
+        logs.map(|name| remnesia_engine::store::file::Dir::open(dir, name).expect("there").len().expect("sound")).collect()
+    };
+    let (dir, base) = (FaultyDir::default(), Arc::new(MemBase::default()));
+    let (store, _) = open_with(&dir, &base, config()).expect("a new one");
+    assert_eq!((lengths(&dir), store.metrics().log_bytes), (vec![FULL / 4], FULL / 4));
+    let table = create(&store).expect("sound").0[0];
+    steps(&store);
+    // More than is in it, at once.
+    let mut commit = store.begin(5 << 20).expect("sound").expect("room in a spare");
+    let rows: Vec<_> = (0..50_000).map(|key| row(key, 7)).collect();
+    rows.iter().for_each(|row| commit.put(table, std::slice::from_ref(row)).expect("encodes"));
+    let end = commit.commit();
+    store.sync_step().expect("sound");
+    assert_eq!(store.metrics().log_bytes, lengths(&dir).iter().sum::<u64>());
+    // A restart that finds it, and one whose flush has let it go.
+    for flush in [false, true] {
+        if flush {
+            store.flush_all().expect("sound");
+            steps(&store);
+            assert_eq!(store.metrics().log_bytes, lengths(&dir).iter().sum::<u64>());
+        }
+        let copy = dir.killed();
+        let base = Arc::new(base.image());
+        let (again, found) = open_with(&copy, &base, config()).expect("sound");
+        assert!(!found.tables.is_empty());
+        let mut keys = 0;
+        again.load(table.number, &mut |_| keys += 1).expect("sound");
+        assert_eq!(keys, 50_000, "{end:?}");
+    }
+}

@@ -46,7 +46,7 @@ struct Functions<const N: usize>([ErlNifFunc; N]);
 // SAFETY: names and functions are static and never written.
 unsafe impl<const N: usize> Sync for Functions<N> {}
 
-static FUNCTIONS: Functions<111> = Functions([
+static FUNCTIONS: Functions<112> = Functions([
     nif(c"db_start", 0, schema::db_start),
     nif(c"db_stop", 0, schema::db_stop),
     nif(c"disc_open", 3, disc::disc_open),
@@ -129,6 +129,7 @@ static FUNCTIONS: Functions<111> = Functions([
     nif(c"txn_untouched", 2, watch::txn_untouched),
     nif(c"txn_written_keys", 2, watch::txn_written_keys),
     nif(c"transfer_take", 2, transfer::transfer_take),
+    nif(c"transfer_open", 1, transfer::transfer_open),
     nif(c"transfer_put", 4, transfer::transfer_put),
     nif(c"near_begin", 0, near::near_begin),
     nif(c"near_doubt", 0, near::near_doubt),

@@ -9,6 +9,7 @@ use crate::{atoms, disc};
 use parking_lot::Mutex;
 use remnesia_engine::reaper;
 use remnesia_engine::store::StoreError;
+use remnesia_engine::term::Record;
 use remnesia_engine::txn::lock::{Waker, Wakes};
 use remnesia_engine::txn::report::Counts;
 use remnesia_engine::txn::Txn;
@@ -30,6 +31,7 @@ pub struct Session {
 
 static SESSION: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(std::ptr::null_mut());
 static SELECT: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(std::ptr::null_mut());
+static ROWS: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Opens the resource types; false if the VM refuses.
 pub fn open_types(env: Env, flags: ErlNifResourceFlags) -> bool {
@@ -51,7 +53,9 @@ pub fn open_types(env: Env, flags: ErlNifResourceFlags) -> bool {
     let select = open(&name("select"), drop_select, None);
     SESSION.store(session.cast_mut(), Ordering::Release);
     SELECT.store(select.cast_mut(), Ordering::Release);
-    !session.is_null() && !select.is_null()
+    let rows = open(&name("rows"), drop_rows, None);
+    ROWS.store(rows.cast_mut(), Ordering::Release);
+    ![session, select, rows].iter().any(|kind| kind.is_null())
 }
 
 /// Puts a value into a new resource and answers its term.
@@ -188,6 +192,23 @@ pub fn new_select(call: &Call, select: Select) -> RawTerm {
 
 pub fn get_select<'a>(call: &Call, term: RawTerm) -> Result<&'a Mutex<Select>, Fail> {
     get(call.env, term, &SELECT)
+}
+
+/// Rows on their way into a table.
+pub fn new_rows(call: &Call, rows: Vec<Record>) -> RawTerm {
+    resource(call.env, &ROWS, rows).0
+}
+
+pub fn get_rows<'a>(call: &Call, term: RawTerm) -> Result<&'a [Record], Fail> {
+    get::<Vec<Record>>(call.env, term, &ROWS).map(Vec::as_slice)
+}
+
+unsafe extern "C" fn drop_rows(_env: Env, object: *mut c_void) {
+    let drop = AssertUnwindSafe(|| {
+        // SAFETY: the VM calls this once, when no term refers to the object any more.
+        reaper::drop_later(unsafe { std::ptr::read(object.cast::<Vec<Record>>()) });
+    });
+    let _ = catch_unwind(drop);
 }
 
 unsafe extern "C" fn drop_select(_env: Env, object: *mut c_void) {

@@ -2,6 +2,7 @@
 
 use crate::arguments::{bytes, size};
 use crate::border::{record_name, with_scratch, Fail, BUDGET, DB};
+use crate::session::{get_rows, new_rows};
 use crate::snapshot::{cursor, cursor_term};
 use crate::term::decode_record;
 use crate::{atoms, nif};
@@ -52,12 +53,28 @@ nif!(
 );
 
 nif!(
-    /// Writes rows of a parcel from a place on (0 at the start); answers the place that it has come to, the size of the parcel at its end.
-    /// `expected`: so many keys the table will have. On a dirty scheduler.
-    transfer_put,
-    |call, [table, parcel, place, expected]| {
+    /// The rows of a parcel, made by one process while another one writes those of the parcel before. On a dirty scheduler.
+    transfer_open,
+    |call, [parcel]| {
         call.heavy(true)?;
         let bytes = bytes(call, *parcel)?;
+        let parcel = Parcel::open(bytes).map_err(refused)?;
+        let (mut rows, mut at) = (Vec::new(), parcel.first());
+        while let Some(next) = parcel.rows(at, &mut |row| rows.push(row)).map_err(refused)? {
+            at = next;
+        }
+        let count = call.int(rows.len() as i64);
+        Ok(call.tuple(&[new_rows(call, rows), count]))
+    }
+);
+
+nif!(
+    /// Writes opened rows from a place on (0 at the start); answers the place that it has come to, their number at the end.
+    /// `expected`: so many keys the table will have. On a dirty scheduler.
+    transfer_put,
+    |call, [table, opened, place, expected]| {
+        call.heavy(true)?;
+        let rows = get_rows(call, *opened)?;
         let (begun, expected) = (size(call, *place)?, size(call, *expected)?);
         let open = with_scratch(|scratch| scratch.open(call, *table))?;
         // On a machine with few processors it takes more of them than the rows do.
@@ -65,27 +82,23 @@ nif!(
         if open.table.size() == 0 {
             open.table.make_room(expected.min(MOST_EXPECTED));
         }
-        let parcel = Parcel::open(bytes).map_err(refused)?;
-        let mut at = begun.max(parcel.first());
-        while at < bytes.len() {
-            let (mut records, mut weight, mut next) = (Vec::with_capacity(MANY), 0, at);
-            let mut fits = true;
-            while records.len() < MANY && weight < LARGE {
-                let found = parcel.rows(next, &mut |row: Record| {
-                    fits = fits && row.fields() + 1 == open.table.definition.arity;
-                    weight += row.bytes().len();
-                    records.push(row);
-                });
-                match found.map_err(refused)? {
-                    _ if !fits => return Err(Fail::Reason(call.tuple(&[atoms::bad_type(), *table]))),
-                    Some(place) => next = place,
-                    None => break,
-                }
+        let mut at = begun;
+        while at < rows.len() {
+            let mut weight = 0;
+            let few = rows[at..].iter().take(MANY).take_while(|row| {
+                let fits = weight < LARGE;
+                weight += row.bytes().len();
+                fits
+            });
+            let records: Vec<Record> = few.cloned().collect();
+            if records.iter().any(|row| row.fields() + 1 != open.table.definition.arity) {
+                return Err(Fail::Reason(call.tuple(&[atoms::bad_type(), *table])));
             }
+            let next = at + records.len();
             match DB.write_many(&open, records) {
                 Ok(()) => at = next,
                 // It goes on from here when there is room.
-                Err(Stop::Room(_)) if at > begun.max(parcel.first()) => break,
+                Err(Stop::Room(_)) if at > begun => break,
                 Err(stop) => return Err(stop.into()),
             }
         }

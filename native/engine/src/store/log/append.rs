@@ -232,8 +232,8 @@ impl Append {
             // Reservations see to it that this does not happen, but for many atoms at the end of the last segment.
             None => {
                 let number = self.take_number();
-                let spare = Spare::prepare(&*log.dir, log.database, number, log.config.segment_bytes, None)?;
-                log.count_segment(1);
+                let spare = Spare::at_once(&*log.dir, log.database, number, log.config.segment_bytes, None)?;
+                log.count_short(&spare);
                 log.room.fetch_add(credit(spare.len), Ordering::Relaxed);
                 spare
             }

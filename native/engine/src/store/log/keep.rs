@@ -43,15 +43,15 @@ impl Log {
                 Ok(spare) => spare,
                 Err(cause) => {
                     // What is left of the old segment is found and removed at the next start.
-                    if old.is_some() {
-                        self.count_segment(-1);
-                    }
+                    old.into_iter().for_each(|old| self.forget(old));
                     self.starved(&cause);
                     return Err(cause);
                 }
             };
-            if old.is_none() {
-                self.count_segment(1);
+            match old {
+                // It has another number and the whole length now.
+                Some(old) => self.shorts.lock().retain(|short| *short != old),
+                None => self.count_segment(1),
             }
             self.add_spare(spare);
         }

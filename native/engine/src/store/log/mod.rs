@@ -87,6 +87,8 @@ pub struct Log {
     /// Segments that the flush is done with and that can be used again.
     old: Mutex<Vec<u64>>,
     segments: AtomicUsize,
+    /// Those among them that were made in a hurry.
+    shorts: Mutex<Vec<u64>>,
     pub sync_signal: Signal,
     pub keep_signal: Signal,
     pub flush_signal: Signal,
@@ -101,7 +103,8 @@ impl Log {
     /// Begins to write: a first segment is made and synced.
     pub fn start(dir: Arc<dyn Dir>, config: Config, observer: Arc<dyn Observer>, start: Start) -> Result<Log, StoreError> {
         let mut old = start.old;
-        let spare = Spare::prepare(&*dir, start.database, start.next_number, config.segment_bytes, old.pop())?;
+        let spare = Spare::at_once(&*dir, start.database, start.next_number, config.segment_bytes, old.pop())?;
+        let shorts = if spare.len < config.segment_bytes { vec![spare.number] } else { Vec::new() };
         let credit = credit(spare.len);
         let segment = spare.begin(start.tail, start.tail)?;
         let pending = || Vec::with_capacity(config.unsynced_bytes.min(1 << 30) as usize);
@@ -135,6 +138,7 @@ impl Log {
             waiting: Mutex::default(),
             old: Mutex::new(old),
             segments: AtomicUsize::new(segments),
+            shorts: Mutex::new(shorts),
             sync_signal: Signal::default(),
             keep_signal: Signal::default(),
             flush_signal: Signal::default(),
@@ -213,7 +217,7 @@ impl Log {
                 continue;
             }
             drop(old);
-            self.count_segment(-1);
+            self.forget(closed.number);
             result = result.and(self.dir.remove(&segment::name(closed.number)));
         }
         self.keep_signal.notify();
@@ -238,8 +242,23 @@ impl Log {
         self.segments.fetch_add(n as usize, Ordering::Relaxed);
     }
 
+    fn count_short(&self, spare: &Spare) {
+        self.count_segment(1);
+        if spare.len < self.config.segment_bytes {
+            self.shorts.lock().push(spare.number);
+        }
+    }
+
+    /// A segment is there no more.
+    fn forget(&self, number: u64) {
+        self.count_segment(-1);
+        self.shorts.lock().retain(|short| *short != number);
+    }
+
     pub(in crate::store) fn log_bytes(&self) -> u64 {
-        self.segments.load(Ordering::Relaxed) as u64 * self.config.segment_bytes
+        let full = self.config.segment_bytes;
+        let missing = self.shorts.lock().len() as u64 * (full - segment::short(full));
+        self.segments.load(Ordering::Relaxed) as u64 * full - missing
     }
 
     /// Figures; `flushed` and `flushes` are left empty.

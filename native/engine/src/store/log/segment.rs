@@ -58,12 +58,26 @@ pub fn most(len: u64) -> u64 {
     (64 * 1024).min((len - DATA) / 4) & !7
 }
 
+/// The length of a segment that somebody waits for: a longer one is made while it is used.
+pub fn short(len: u64) -> u64 {
+    len.min(2 << 20)
+}
+
 /// Bytes of frames that a segment of this length takes at least.
 pub fn credit(len: u64) -> i64 {
     (len - DATA - most(len)) as i64
 }
 
 impl Spare {
+    /// The one to begin with at once: an old one if it has the length, else a short one.
+    pub fn at_once(dir: &dyn Dir, database: u64, number: u64, len: u64, old: Option<u64>) -> Result<Spare, StoreError> {
+        let whole = match old {
+            Some(old) => dir.open(&name(old))?.len()? == len,
+            None => false,
+        };
+        Self::prepare(dir, database, number, if whole { len } else { short(len) }, old)
+    }
+
     /// Makes a file, or takes one that is no longer needed.
     pub fn prepare(dir: &dyn Dir, database: u64, number: u64, len: u64, old: Option<u64>) -> Result<Spare, StoreError> {
         let prepared = Self::try_prepare(dir, database, number, len, old);

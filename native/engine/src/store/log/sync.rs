@@ -182,7 +182,7 @@ impl Log {
         self.durable_up_to(position);
         // Only now: until here they were what a killed process had left.
         for number in doomed {
-            self.count_segment(-1);
+            self.forget(number);
             let _ = self.dir.remove(&segment::name(number));
         }
         // What came during the repair could not be written.
@@ -328,7 +328,7 @@ impl Append {
         let synced = log.synced();
         self.left.clear();
         for spare in self.spares.drain(..) {
-            log.count_segment(-1);
+            log.forget(spare.number);
             let _ = log.dir.remove(&segment::name(spare.number));
         }
         // A segment without frames of its own below the mark is rewritten as a whole.
