@@ -35,6 +35,31 @@ defmodule Remnesia.LoadingTest do
 
   defp loading?(table), do: List.keymember?(Native.tables_loading(), table, 0)
 
+  test "the process that looks after it killed meanwhile" do
+    tables = large(30_000, index: [:val])
+
+    killed =
+      for _round <- 1..6 do
+        :ok = Remnesia.stop()
+        assert Remnesia.start() == :ok
+        Process.sleep(:rand.uniform(5))
+        disc = Process.whereis(Remnesia.Engine.Local.Disc)
+        loading = length(Native.tables_loading())
+        Process.exit(disc, :kill)
+        assert Engine.wait_for_tables(tables, 60_000) == :ok
+
+        for table <- tables do
+          assert Engine.table_info(table, :size) == 30_000
+          assert Native.table_check(table) == :ok
+          assert Engine.dirty_index_read(table, 30_000, :val) == [{table, 30_000, 30_000}]
+        end
+
+        loading
+      end
+
+    assert Enum.any?(killed, &(&1 > 0))
+  end
+
   test "stopped meanwhile, and started again at once" do
     tables = large(30_000, index: [:val])
     :ok = Remnesia.stop()

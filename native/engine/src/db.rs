@@ -393,9 +393,12 @@ impl Db {
         self.loading.read().values().cloned().collect()
     }
 
-    /// Begins a table whose rows come from the disc, see [`Db::load`].
+    /// Begins a table whose rows come from the disc, see [`Db::load`]; anew if they come already, and not if all of them are there.
     pub fn restore(&self, name: &[u8], definition: Definition, place: Place) {
-        self.loading.write().insert(name.into(), self.make(name, None, definition, place));
+        let tables = self.tables.read();
+        if !tables.contains_key(name) {
+            self.loading.write().insert(name.into(), self.make(name, None, definition, place));
+        }
     }
 
     /// Reads the rows of a table; it is there from then on, unless the database is stopped meanwhile. Takes as long as that takes.

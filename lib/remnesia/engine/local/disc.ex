@@ -52,6 +52,7 @@ defmodule Remnesia.Engine.Local.Disc do
   defp begin_empty(schema) do
     with :ok <- File.mkdir_p(Directory.path()),
          {:ok, []} <- Native.disc_open(Directory.data(), settings(), sync?()) do
+      Native.disc_loaded()
       {:ok, define(schema)}
     else
       {:ok, _tables} -> {:error, {:already_exists, node()}}
@@ -159,6 +160,7 @@ defmodule Remnesia.Engine.Local.Disc do
     # Who waits for the table asks as soon as it is there, and a fragment belongs to its table also while that is being loaded.
     Definitions.remember(cstruct)
     Definitions.put({:load_reason, cstruct.name}, :local_only)
+    Definitions.put({:restored, cstruct.name}, {number, cstruct})
     rows = rows(cstruct) || dumped?(cstruct)
     :ok = Native.table_restore(cstruct.name, Cstruct.shape(cstruct), number, rows, cstruct)
     :ok = Native.table_access(cstruct.name, cstruct.access_mode)
@@ -341,12 +343,22 @@ defmodule Remnesia.Engine.Local.Disc do
   def init([]) do
     refuse(nil)
     # It is open when this process is started again.
-    case if(used?(), do: :none, else: open()) do
+    case if(used?(), do: {:ok, begin_again()}, else: open()) do
       {:ok, cstructs} -> {:ok, state(cstructs), {:continue, :load}}
       :none -> {:ok, state([])}
       :import -> import_all()
       :fallback -> fall_back()
       {:error, reason} -> {:stop, reason}
+    end
+  end
+
+  # What the process that was here before has not read. Threads that still read for it come to nothing, as these tables are other ones.
+  defp begin_again do
+    for {table, _rows} <- Native.tables_loading(),
+        Definitions.get({:load_failed, table}, nil) == nil,
+        {number, cstruct} = Definitions.get({:restored, table}, nil) do
+      restore(number, cstruct)
+      cstruct
     end
   end
 

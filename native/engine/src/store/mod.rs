@@ -320,10 +320,11 @@ impl Store {
         self.inner.base.size(table) as usize
     }
 
-    /// All tables are loaded: what the log said at start is let go.
+    /// All tables are loaded: what the log said at start is let go, and the next segment is made, for which a start does not wait.
     pub fn loaded(&self) {
         let gone = self.inner.replayed.write().take();
         crate::reaper::drop_later(gone);
+        self.inner.log.keep_signal.notify();
     }
 
     pub fn dictionary(&self) -> &Dictionary {
@@ -422,7 +423,6 @@ impl Inner {
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&inner));
             threads.push(thread.map_err(|e| StoreError::io("start thread", Path::new(name), &e))?);
         }
-        self.log.keep_signal.notify();
         self.log.flush_signal.notify();
         Ok(threads)
     }
