@@ -26,6 +26,24 @@ defmodule Bench.Disc do
     |> Task.await_many(:infinity)
   end
 
+  # The same, each call timed: the median.
+  def p50(n, count, fun) do
+    timed = fn i ->
+      begun = System.monotonic_time(:nanosecond)
+      fun.(i)
+      System.monotonic_time(:nanosecond) - begun
+    end
+
+    1..n
+    |> Enum.map(fn p ->
+      Task.async(fn -> for i <- 1..div(count, n), do: timed.(p * 1_000_000 + i) end)
+    end)
+    |> Task.await_many(:infinity)
+    |> Enum.concat()
+    |> Enum.sort()
+    |> Enum.at(div(count, 2))
+  end
+
   def row(name, ours, stock) do
     IO.puts("| #{name} | #{show(ours)} | #{show(stock)} | #{Float.round(stock / ours, 2)}x |")
   end
@@ -98,6 +116,21 @@ stock =
   Disc.per(1, 1, fn 1 -> load.(&:mnesia.write(:item, &1, :write), &:mnesia.transaction/1) end)
 
 Disc.row("loaded in transactions of 1,000, ours until synced", ours, stock)
+
+# What the records take, once all of them are at their place.
+place = fn ->
+  :ok = Remnesia.Native.disc_flush()
+  :dumped = :mnesia.dump_log()
+  base = File.stat!(Path.join(Disc.root(), "remnesia/remnesia/data.mdb")).size
+  stock = Disc.root() |> Path.join("mnesia/item.DC{D,L}") |> Path.wildcard()
+  {base, stock |> Enum.map(&File.stat!(&1).size) |> Enum.sum()}
+end
+
+{base, dcd} = place.()
+
+IO.puts(
+  "| space of the records, MB | #{div(base, 1_000_000)} | #{div(dcd, 1_000_000)} | #{Float.round(base / dcd, 2)} times stock's |"
+)
 
 key = fn i -> rem(i * 7919, records) + 1 end
 n = 20_000
@@ -172,6 +205,26 @@ for {processes, count} <- [{1, 500}, {16, 4_000}, {64, 8_000}] do
     end)
 
   Disc.row("sync transaction, #{processes} processes; stock not durable", ours, stock)
+
+  # What is durable on both sides; stock's is slow, so there are fewer of them.
+  durable =
+    Disc.per(div(count, 8), 3, fn n ->
+      Disc.processes(processes, n, fn i ->
+        :mnesia.sync_transaction(fn -> :mnesia.write(:item, item.(key.(i)), :write) end)
+        :ok = :mnesia.sync_log()
+      end)
+    end)
+
+  Disc.row("sync transaction, #{processes} processes; stock with sync_log", ours, durable)
+
+  p50 =
+    Disc.p50(processes, count, fn i ->
+      Engine.sync_transaction(fn -> Engine.write(:item, item.(key.(i)), :write) end)
+    end)
+
+  IO.puts(
+    "| its median, in syncs of 4 KB by itself | #{Float.round(p50 / raw, 2)} (#{round(p50 / 1000)} us) | | |"
+  )
 end
 
 # On disc alone: against DETS through stock.
@@ -287,12 +340,8 @@ size = fn dir ->
   dir |> Path.join("**") |> Path.wildcard() |> Enum.map(&File.stat!(&1).size) |> Enum.sum()
 end
 
-base = File.stat!(Path.join(Disc.root(), "remnesia/remnesia/data.mdb")).size
-dcd = File.stat!(Path.join(Disc.root(), "mnesia/item.DCD")).size
-IO.puts("| space, tables' file, MB | #{div(base, 1_000_000)} | #{div(dcd, 1_000_000)} | |")
-
 IO.puts(
-  "| space, all files, MB | #{div(size.(Path.join(Disc.root(), "remnesia")), 1_000_000)} | #{div(size.(Path.join(Disc.root(), "mnesia")), 1_000_000)} | |"
+  "| space at the end, all files and tables, MB | #{div(size.(Path.join(Disc.root(), "remnesia")), 1_000_000)} | #{div(size.(Path.join(Disc.root(), "mnesia")), 1_000_000)} | |"
 )
 
 File.rm_rf!(Disc.root())
