@@ -17,6 +17,7 @@ Measures Remnesia, stock Mnesia and ETS on one workload in one run.
     bin/bench --growth [N]       how the costs grow from 1,000 to 10,000,000 records
     bin/bench --cluster          three nodes on this machine
     bin/bench --stores [N] [DIR] the engine beside LMDB and SQLite, all driven from Rust: N rows, files in DIR
+    bin/bench --all              all of these, one after the other; about half an hour
 
 Contenders are measured in turn, round by round; a figure is the median of the rounds. Remnesia goes through its public
 Memento-shaped API with structs, stock Mnesia is called directly, which is the faster way to use it.
