@@ -38,20 +38,20 @@ defmodule Bench.Charts do
     svg(820, height, [text(10, 14, title, "start"), grid, body])
   end
 
-  @doc "Curves, both scales logarithmic: `{name, colour, [{x, y}]}` each."
+  @doc "Curves, both scales logarithmic: `{name, colour, :line | :dashes, [{x, y}]}` each; one without a name (`nil`) is not in the legend."
   def curves(title, y_unit, curves) do
-    points = Enum.flat_map(curves, &elem(&1, 2))
+    points = Enum.flat_map(curves, &elem(&1, 3))
     {x0, x1} = points |> Enum.map(&:math.log10(elem(&1, 0))) |> bounds()
     {y0, y1} = points |> Enum.map(&:math.log10(elem(&1, 1))) |> bounds()
-    x = fn v -> 80 + 520 * (:math.log10(v) - x0) / max(x1 - x0, 1) end
-    y = fn v -> 330 - 280 * (:math.log10(v) - y0) / max(y1 - y0, 1) end
+    x = fn v -> 80 + 520 * (:math.log10(v) - x0) / (x1 - x0) end
+    y = fn v -> 410 - 360 * (:math.log10(v) - y0) / (y1 - y0) end
 
     grid =
       for power <- x0..x1 do
         v = :math.pow(10, power)
 
-        ~s(<line x1="#{n(x.(v))}" x2="#{n(x.(v))}" y1="50" y2="330" stroke="#ddd"/>) <>
-          text(x.(v), 346, short(v), "middle")
+        ~s(<line x1="#{n(x.(v))}" x2="#{n(x.(v))}" y1="50" y2="410" stroke="#ddd"/>) <>
+          text(x.(v), 426, short(v), "middle")
       end ++
         for power <- y0..y1 do
           v = :math.pow(10, power)
@@ -61,20 +61,81 @@ defmodule Bench.Charts do
         end
 
     lines =
-      for {{name, colour, points}, i} <- Enum.with_index(curves) do
+      for {_name, colour, style, points} <- curves do
         path = Enum.map_join(points, " ", fn {a, b} -> "#{n(x.(a))},#{n(y.(b))}" end)
+        dashes = if style == :dashes, do: ~s( stroke-dasharray="6 4"), else: ""
 
-        ~s(<polyline points="#{path}" fill="none" stroke="#{colour}" stroke-width="2"/>) <>
+        ~s(<polyline points="#{path}" fill="none" stroke="#{colour}" stroke-width="2"#{dashes}/>) <>
           for(
             {a, b} <- points,
             into: "",
             do: ~s(<circle cx="#{n(x.(a))}" cy="#{n(y.(b))}" r="3" fill="#{colour}"/>)
-          ) <>
-          ~s(<rect x="620" y="#{50 + 20 * i}" width="12" height="12" fill="#{colour}"/>) <>
-          text(638, 60 + 20 * i, name, "start")
+          )
       end
 
-    svg(820, 360, [text(10, 18, title, "start"), text(10, 40, y_unit, "start"), grid, lines])
+    named = for {name, colour, _style, _points} <- curves, name, do: {name, colour}
+
+    svg(
+      880,
+      440,
+      [text(10, 18, title, "start"), text(74, 40, y_unit, "end"), grid, lines] ++
+        legend(620, named)
+    )
+  end
+
+  defp legend(x, named) do
+    for {{name, colour}, i} <- Enum.with_index(named) do
+      ~s(<rect x="#{x}" y="#{50 + 20 * i}" width="12" height="12" fill="#{colour}"/>) <>
+        text(x + 18, 60 + 20 * i, name, "start")
+    end
+  end
+
+  @doc "From one percentile to another for two sides, on a logarithmic scale: `{name, [ours], [stock]}`, three percentiles each."
+  def percentiles(title, unit, sides, rows) do
+    height = 60 + 30 * length(rows)
+
+    {low, high} =
+      rows |> Enum.flat_map(fn {_, a, b} -> a ++ b end) |> Enum.map(&:math.log10/1) |> bounds()
+
+    x = fn v -> 330 + 460 * (:math.log10(v) - low) / (high - low) end
+
+    grid =
+      for power <- low..high do
+        v = :math.pow(10, power)
+
+        ~s(<line x1="#{n(x.(v))}" x2="#{n(x.(v))}" y1="48" y2="#{height - 8}" stroke="#ddd"/>) <>
+          text(x.(v), 44, short(v), "middle")
+      end
+
+    body =
+      for {{name, ours, stock}, i} <- Enum.with_index(rows) do
+        y = 60 + 30 * i
+
+        text(322, y + 11, name, "end") <>
+          span(x, y + 2, ours, @blue) <> span(x, y + 13, stock, @red)
+      end
+
+    colours = Enum.zip(sides, [@blue, @red])
+
+    key =
+      for {{side, colour}, i} <- Enum.with_index(colours),
+          do:
+            ~s(<rect x="#{560 + 130 * i}" y="8" width="12" height="12" fill="#{colour}"/>) <>
+              text(578 + 130 * i, 18, side, "start")
+
+    svg(820, height, [text(10, 18, title, "start"), text(322, 44, unit, "end"), key, grid, body])
+  end
+
+  # A line from the first to the last, with a dot for each.
+  defp span(x, y, values, colour) do
+    {from, to} = values |> Enum.map(x) |> Enum.min_max()
+
+    ~s(<line x1="#{n(from)}" x2="#{n(to)}" y1="#{y}" y2="#{y}" stroke="#{colour}" stroke-width="2"/>) <>
+      for(
+        v <- values,
+        into: "",
+        do: ~s(<circle cx="#{n(x.(v))}" cy="#{y}" r="3.5" fill="#{colour}"/>)
+      )
   end
 
   @doc "Colours that are told apart."
@@ -114,6 +175,16 @@ defmodule Bench.Charts do
     Path.join(directory, name)
   end
 
+  @doc "How long an operation of a workload takes, in microseconds."
+  def latencies(rows) do
+    percentiles(
+      "Latency: 50th, 99th and 99.9th percentile",
+      "us",
+      ["Remnesia", "stock Mnesia"],
+      rows
+    )
+  end
+
   @doc "The page and the plots of the workloads."
   def write_workloads(results, header, line) do
     base = base("-workloads")
@@ -125,8 +196,9 @@ defmodule Bench.Charts do
       bars("Operations in a second, times those of stock Mnesia", ratios)
     )
 
-    slow = for {w, f} <- results, do: {label.(w), f.mnesia.p99 / f.remnesia.p99, nil}
-    File.write!(base <> "-p99.svg", bars("99th percentile of latency: stock's by ours", slow))
+    three = fn f -> for key <- [:p50, :p99, :p999], do: f[key] / 1_000 end
+    late = for {w, f} <- results, do: {label.(w), three.(f.remnesia), three.(f.mnesia)}
+    File.write!(base <> "-latency.svg", latencies(late))
     name = Path.basename(base)
     rows = Enum.map_join(results, "\n", fn {w, f} -> line.(w, f) end)
 
@@ -139,7 +211,7 @@ defmodule Bench.Charts do
 
     ![rates](#{name}.svg)
 
-    ![latency](#{name}-p99.svg)
+    ![latency](#{name}-latency.svg)
 
     #{header}
     #{rows}
@@ -152,7 +224,7 @@ end
 defmodule Bench.Machine do
   # What was measured, and on what.
 
-  def line do
+  def line(what \\ "Medians of rounds") do
     cpu =
       with {:ok, text} <- File.read("/proc/cpuinfo"),
            [_, model] <- Regex.run(~r/model name\s*: (.*)/, text),
@@ -162,6 +234,6 @@ defmodule Bench.Machine do
     {commit, 0} = System.cmd("git", ["rev-parse", "--short", "HEAD"])
 
     "#{System.schedulers_online()} cores of #{cpu}, Erlang/OTP #{:erlang.system_info(:otp_release)}, Elixir #{System.version()}, " <>
-      "commit #{String.trim(commit)}. Medians of rounds in one run; a shared machine, so the ratios say more than the figures."
+      "commit #{String.trim(commit)}. #{what} in one run; a shared machine, so the ratios say more than the figures."
   end
 end

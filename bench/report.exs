@@ -79,16 +79,16 @@ defmodule Bench.Report do
     end)
   end
 
-  @doc "Writes the page and the plot; their names say when, on what, and `what` it is about."
-  def write(results, delays, what) do
-    base = Charts.base(what)
+  @doc "Writes the page and the plot; their names say when and on what."
+  def write(results, delays) do
+    base = Charts.base("")
 
     tables =
       Enum.map_join(results, "\n", fn {n, rows} ->
         "## #{n} records\n\n```\n#{Enum.map_join(rows, "\n", fn {r, f} -> line(r, f) end)}\n```\n"
       end)
 
-    grown = if length(results) > 1, do: grown(results, base), else: ""
+    grown = if length(results) > 1, do: "\n## Growth\n\n```\n#{growth(results)}\n```\n", else: ""
 
     delayed =
       if delays == [],
@@ -106,16 +106,6 @@ defmodule Bench.Report do
     IO.puts("written: bench/results/#{Path.basename(base)}.md and .svg")
   end
 
-  defp grown(results, base) do
-    plots =
-      for side <- [:remnesia, :mnesia] do
-        File.write!("#{base}-growth-#{side}.svg", plot_growth(results, side))
-        "![growth, #{side}](#{Path.basename(base)}-growth-#{side}.svg)\n\n"
-      end
-
-    "\n## Growth\n\n#{plots}```\n#{growth(results)}\n```\n"
-  end
-
   # How many times faster than stock Mnesia.
   defp plot({records, rows}) do
     bars =
@@ -124,29 +114,5 @@ defmodule Bench.Report do
           do: {row.name, mnesia / f.remnesia, row.targets[:mnesia]}
 
     Charts.bars("Times faster than stock Mnesia, #{records} records (red: wanted)", bars)
-  end
-
-  @curves [
-    "transaction with one read",
-    "transaction with read and write",
-    "guard on the key",
-    "guard on an indexed value, 10 hits",
-    "guard scan, 1% hits",
-    "read by key, no transaction"
-  ]
-
-  # Of some rows, both sides, from the smallest table to the largest.
-  defp plot_growth(results, side) do
-    curves =
-      for {name, colour} <- Enum.zip(@curves, Charts.colours()) do
-        points =
-          for {n, rows} <- results,
-              {%{name: ^name}, figures} <- rows,
-              do: {n, figures[side] / 1_000}
-
-        {name, colour, points}
-      end
-
-    Charts.curves("Time of an operation, #{side}", "us, by records", curves)
   end
 end

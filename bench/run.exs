@@ -8,15 +8,16 @@ Measures Remnesia, stock Mnesia and ETS on one workload in one run.
 
     bin/bench                    100,000 records of 5 fields, one index; about two minutes
     bin/bench --records 1000000  that many records (more than once: how the costs grow)
-    bin/bench --growth N         on 1,000, 10,000, .. N records, with curves: how the costs grow; a page of its own
     bin/bench --quick            fewer rounds, for a look
     bin/bench --only TEXT        rows whose name has TEXT in it
     bin/bench --no-scheduler     without the delays of other processes (+S 1:1, a minute)
     bin/bench --no-write         nothing is written to bench/results/
     bin/bench --workloads        workloads as applications have them (--workloads --help says more)
     bin/bench --disc             tables on disc
-    bin/bench --large            queries on 10,000,000 records
+    bin/bench --growth [N]       how the costs grow from 1,000 to 10,000,000 records
+    bin/bench --cluster          three nodes on this machine
     bin/bench --stores [N] [DIR] the engine beside LMDB and SQLite, all driven from Rust: N rows, files in DIR
+    bin/bench --all              all of these, one after the other; about half an hour
 
 Contenders are measured in turn, round by round; a figure is the median of the rounds. Remnesia goes through its public
 Memento-shaped API with structs, stock Mnesia is called directly, which is the faster way to use it.
@@ -26,7 +27,6 @@ Memento-shaped API with structs, stock Mnesia is called directly, which is the f
   OptionParser.parse(System.argv(),
     strict: [
       records: :keep,
-      growth: :integer,
       quick: :boolean,
       only: :string,
       write: :boolean,
@@ -41,15 +41,9 @@ if options[:help] || rest != [] || bad != [] do
 end
 
 sizes =
-  case {Keyword.get_values(options, :records), options[:growth]} do
-    {[], nil} ->
-      [100_000]
-
-    {[], most} ->
-      1_000 |> Stream.iterate(&(10 * &1)) |> Enum.take_while(&(&1 <= max(most, 1_000)))
-
-    {given, _most} ->
-      Enum.map(given, &String.to_integer/1)
+  case Keyword.get_values(options, :records) do
+    [] -> [100_000]
+    given -> Enum.map(given, &String.to_integer/1)
   end
 
 {:ok, _} = Application.ensure_all_started(:remnesia)
@@ -71,4 +65,4 @@ delays =
 Bench.Report.print(results, delays)
 
 if Keyword.get(options, :write, true) and !options[:only],
-  do: Bench.Report.write(results, delays, if(options[:growth], do: "-growth", else: ""))
+  do: Bench.Report.write(results, delays)

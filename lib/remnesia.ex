@@ -45,6 +45,13 @@ defmodule Remnesia do
   Stops the database, and answers when everything is on disc that belongs there. Tables in memory are gone.
 
   Returns `:ok` or `{:error, {:not_started, #{inspect(@named)}}}`.
+
+      iex> Remnesia.stop()
+      :ok
+      iex> Remnesia.stop()
+      {:error, {:not_started, #{inspect(@named)}}}
+      iex> Remnesia.start()
+      :ok
   """
   @spec stop() :: :ok | {:error, term}
   def stop, do: :remnesia |> Application.stop() |> named()
@@ -71,6 +78,9 @@ defmodule Remnesia do
 
   @doc """
   Prints the state of the database.
+
+      iex> Remnesia.info()
+      :ok
   """
   @spec info() :: :ok
   def info, do: Engine.info()

@@ -9,23 +9,7 @@ defmodule Remnesia.DocumentationTest do
 
   # What can have no example that runs, and why.
   @without_example [
-    # They end what the other examples run on.
-    {Remnesia, :stop, 0},
-    {Remnesia.Mnesia.System, :stop, 0},
-    {Remnesia.Mnesia.System, :kill, 0},
-    {Remnesia.Mnesia.System, :lkill, 0},
-    {Remnesia.Schema, :delete, 1},
-    # It puts the schema on disc.
-    {Remnesia.Schema, :setup, 1},
-    # They print.
-    {Remnesia, :info, 0},
-    {Remnesia.Schema, :info, 0},
-    {Remnesia.Schema, :info, 1},
-    {Remnesia.Mnesia.System, :info, 0},
-    {Remnesia.Mnesia.System, :system_info, 0},
-    {Remnesia.Mnesia.Tables, :schema, 0},
-    {Remnesia.Mnesia.Tables, :schema, 1},
-    # It changes the Mnesia that other tests compare with.
+    # It changes the Mnesia that other tests compare with; test/backend calls it in VMs of its own.
     {Remnesia.Backend, :register, 0}
   ]
 

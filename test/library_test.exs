@@ -78,6 +78,13 @@ defmodule Remnesia.LibraryTest do
   File.rename!(away, beam)
   {:ok, _} = Application.ensure_all_started(:remnesia)
   {:error, {:no_exists, Item}} = Remnesia.transaction(fn -> Remnesia.Query.read(Item, 1) end)
+
+  # A thread of a library may still run when its module is gone: all three stay mapped.
+  with {:ok, maps} <- File.read("/proc/self/maps") do
+    3 = ~r/remnesia_nif-[^ ]+so/ |> Regex.scan(maps) |> Enum.uniq() |> length()
+    IO.puts("mapped")
+  end
+
   IO.puts("all is well")
   """
 
@@ -94,6 +101,7 @@ defmodule Remnesia.LibraryTest do
       System.cmd("elixir", ["-pa", Path.join(app, "ebin"), "-e", @script], stderr_to_stdout: true)
 
     assert {0, true} == {status, output =~ "all is well"}, output
+    if File.exists?("/proc/self/maps"), do: assert(output =~ "mapped", output)
     assert length(String.split(output, "Stop the application first")) == 5, output
   end
 end

@@ -1,10 +1,12 @@
 defmodule RemnesiaTest do
   use ExUnit.Case
 
-  import Example, only: [exit_of: 1]
+  import Example, only: [exit_of: 1, quiet: 1]
   import ExUnit.CaptureIO
 
   doctest Remnesia
+
+  setup :quiet
 
   setup do
     on_exit(fn ->

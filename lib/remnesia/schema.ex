@@ -28,6 +28,11 @@ defmodule Remnesia.Schema do
 
   Returns `:ok` or `{:error, reason}`: a reason of `set_storage_type/2`, `Remnesia.Table.create/2` or
   `Remnesia.Table.set_storage_type/3`, or `{:timeout, tables}`.
+
+      iex> Remnesia.Schema.setup(tables: [Example.User])
+      :ok
+      iex> Remnesia.Table.info(Example.User, :storage_type)
+      :disc_copies
   """
   @spec setup(keyword) :: :ok | {:error, term}
   def setup(options) do
@@ -91,18 +96,28 @@ defmodule Remnesia.Schema do
 
   Returns `:ok` or `{:error, reason}`, with `{'Mnesia is not stopped everywhere', nodes}` while the database runs and `{:locked, directory}`
   while another process has it open.
+
+      iex> Remnesia.stop()
+      iex> Remnesia.Schema.delete([node()])
+      :ok
   """
   @spec delete([node]) :: :ok | {:error, term}
   def delete(nodes), do: outside(:delete_schema, [nodes])
 
   @doc """
   Prints the definitions of all tables. Raises `Remnesia.MnesiaException` while the database is stopped.
+
+      iex> Remnesia.Schema.info()
+      :ok
   """
   @spec info() :: :ok
   def info, do: outside(:schema, [])
 
   @doc """
   Prints the definition of one table.
+
+      iex> Remnesia.Schema.info(Example.User)
+      :ok
   """
   @spec info(Remnesia.Table.name()) :: :ok
   def info(table), do: outside(:schema, [table])

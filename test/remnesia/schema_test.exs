@@ -1,12 +1,23 @@
 defmodule Remnesia.SchemaTest do
   use ExUnit.Case
 
-  import Example, only: [tables: 1]
+  import Example, only: [quiet: 1, tables: 1]
   import ExUnit.CaptureIO
 
   alias Remnesia.Schema
 
   doctest Remnesia.Schema
+
+  setup :quiet
+
+  # Some end the database, one puts it on disc.
+  setup do
+    on_exit(fn ->
+      Remnesia.stop()
+      :ok = Schema.delete([node()])
+      :ok = Remnesia.start()
+    end)
+  end
 
   setup :tables
 

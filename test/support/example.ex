@@ -43,6 +43,13 @@ defmodule Example do
     ]
   end
 
+  @doc "An ExUnit setup: what a doctest prints is not seen."
+  def quiet(_context) do
+    {:ok, io} = StringIO.open("")
+    Process.group_leader(self(), io)
+    :ok
+  end
+
   @doc "Runs a function in a new process and answers what it returned."
   def elsewhere(fun), do: fun |> Task.async() |> Task.await()
 

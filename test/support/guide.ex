@@ -2,15 +2,22 @@ defmodule Remnesia.Guide do
   @moduledoc false
 
   # Runs the Elixir in a guide, block by block, as one session. A block with a prompt (`iex>`) shows, after each expression, what IEx
-  # shows: what was printed, then the value. An expression that shows nothing may give anything.
+  # shows: what was printed, then the value. An expression that shows nothing may give anything. Times differ and are not compared.
 
   import ExUnit.Assertions
   import ExUnit.CaptureIO
 
-  @doc "Runs all of a guide; answers the number of expressions."
-  def run(file) do
-    prelude = "import ExUnit.Assertions, only: [catch_exit: 1]"
-    {_, state} = evaluate(prelude, {[], __ENV__}, file, 0)
+  @doc """
+  Runs all of a guide; answers the number of expressions.
+
+  `:before` is code that it takes for granted; `:defined` is called with each module that a block defines; `:around` runs what a pattern
+  matches in a function, `{pattern, function}`.
+  """
+  def run(file, options \\ []) do
+    prelude =
+      "import ExUnit.Assertions, only: [assert: 1, catch_exit: 1, flunk: 1]\n#{options[:before]}"
+
+    {_, state} = evaluate(prelude, {[], Code.env_for_eval(file: file)}, file, 0)
 
     file
     |> File.read!()
@@ -19,7 +26,7 @@ defmodule Remnesia.Guide do
     |> blocks()
     |> Enum.reduce({0, state}, fn block, {count, state} ->
       Enum.reduce(expressions(block), {count, state}, fn {code, shown, line}, {count, state} ->
-        {count + 1, check(code, shown, line, state, file)}
+        {count + 1, check(code, shown, line, state, file, options)}
       end)
     end)
     |> elem(0)
@@ -55,22 +62,23 @@ defmodule Remnesia.Guide do
     [{code, if(shown == "", do: nil, else: shown), line} | prompts(rest)]
   end
 
-  defp check(code, shown, line, state, file) do
+  defp check(code, shown, line, state, file, options) do
     me = self()
 
     printed =
       capture_io(fn ->
-        {value, state} = evaluate(code, state, file, line)
+        {value, state} = around(code, options, fn -> evaluate(code, state, file, line) end)
         send(me, {:evaluated, value, state})
       end)
 
     {value, state} = receive do: ({:evaluated, value, state} -> {value, state})
+    with {:module, module, _, _} <- value, do: options[:defined] && options[:defined].(module)
 
     if shown do
       # As IEx of any version shows a charlist.
       text = value |> inspect(pretty: true, width: 80, limit: :infinity)
-      expected = shown |> String.trim()
-      actual = String.trim(printed <> text)
+      expected = timeless(shown)
+      actual = timeless(printed <> text)
 
       assert same?(expected, actual, printed, value),
              "#{file}:#{line} shows\n#{expected}\nbut it is\n#{actual}"
@@ -78,6 +86,15 @@ defmodule Remnesia.Guide do
 
     state
   end
+
+  defp around(code, options, fun) do
+    case options[:around] do
+      {pattern, wrapper} -> if code =~ pattern, do: wrapper.(fun), else: fun.()
+      nil -> fun.()
+    end
+  end
+
+  defp timeless(text), do: text |> String.trim() |> String.replace(~r/[\d.]+ ms/, "0 ms")
 
   # Equal as text; or, as charlists are written in two ways, what was printed as text and the value as a term.
   defp same?(text, text, _printed, _value), do: true
@@ -90,8 +107,16 @@ defmodule Remnesia.Guide do
   end
 
   defp evaluate(code, {binding, env}, file, line) do
-    quoted = Code.string_to_quoted!(code, file: file, line: line)
-    {value, binding, env} = Code.eval_quoted_with_env(quoted, binding, env)
-    {value, {binding, env}}
+    # One after the other, as in IEx: a struct is known after the expression that defines it.
+    expressions =
+      case Code.string_to_quoted!(code, file: file, line: line) do
+        {:__block__, _, expressions} -> expressions
+        expression -> [expression]
+      end
+
+    Enum.reduce(expressions, {nil, {binding, env}}, fn expression, {_, {binding, env}} ->
+      {value, binding, env} = Code.eval_quoted_with_env(expression, binding, env)
+      {value, {binding, env}}
+    end)
   end
 end

@@ -44,7 +44,14 @@ defmodule Remnesia.Mnesia.System do
   @spec start(keyword) :: :ok | {:error, term}
   def start(settings), do: Engine.start(settings, &start/0)
 
-  @doc "Stops the database, and tells subscribers of the system."
+  @doc """
+  Stops the database, and tells subscribers of the system.
+
+      iex> :remnesia.stop()
+      :stopped
+      iex> :remnesia.system_info(:is_running)
+      :no
+  """
   @spec stop() :: :stopped | {:error, term}
   def stop do
     case Application.stop(:remnesia) do
@@ -54,11 +61,23 @@ defmodule Remnesia.Mnesia.System do
     end
   end
 
-  @doc "Stops the database at once, without telling: for tests of what survives."
+  @doc """
+  Stops the database at once, without telling: for tests of what survives.
+
+      iex> :remnesia.lkill()
+      :ok
+      iex> :remnesia.system_info(:is_running)
+      :no
+  """
   @spec lkill() :: :ok
   def lkill, do: Engine.kill()
 
-  @doc "The same on all nodes."
+  @doc """
+  The same on all nodes.
+
+      iex> :remnesia.kill()
+      {[:ok], []}
+  """
   @spec kill() :: {[:ok], [node]}
   def kill, do: Engine.kill_all()
 
@@ -98,11 +117,21 @@ defmodule Remnesia.Mnesia.System do
   @spec system_info(term) :: term
   def system_info(item), do: Engine.system_info(item)
 
-  @doc "Prints the state of the database."
+  @doc """
+  Prints the state of the database.
+
+      iex> :remnesia.info()
+      :ok
+  """
   @spec info() :: :ok
   def info, do: Engine.info()
 
-  @doc "The same; answers whether it runs."
+  @doc """
+  The same; answers whether it runs.
+
+      iex> :remnesia.system_info()
+      :yes
+  """
   @spec system_info() :: :yes | :no
   def system_info do
     Engine.info()

@@ -310,11 +310,21 @@ defmodule Remnesia.Mnesia.Tables do
   @spec raw_table_info(table, :size | :memory) :: non_neg_integer
   def raw_table_info(table, item), do: Engine.raw_table_info(table, item)
 
-  @doc "Prints the definitions of all tables."
+  @doc """
+  Prints the definitions of all tables.
+
+      iex> :remnesia.schema()
+      :ok
+  """
   @spec schema() :: :ok
   def schema, do: Engine.schema()
 
-  @doc "Prints the definition of a table."
+  @doc """
+  Prints the definition of a table.
+
+      iex> :remnesia.schema(:city)
+      :ok
+  """
   @spec schema(table) :: :ok
   def schema(table), do: Engine.schema(table)
 end

@@ -57,7 +57,7 @@ fn run(fault: impl FnOnce(&FaultyDir)) -> Ran {
         }
     }
     // Not closed: the process dies.
-    std::mem::forget(store);
+    die(store);
     ran
 }
 

@@ -33,7 +33,7 @@ fn world(synced: i64, more: i64) -> World {
             store.sync_all().expect("syncs");
         }
     }
-    std::mem::forget(store);
+    die(store);
     World { dir, base, tables, ends }
 }
 

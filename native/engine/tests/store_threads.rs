@@ -393,7 +393,7 @@ fn syncs_fail_under_load() {
         });
         let tail = store.tail();
         until("all of it is on disc", || store.synced() >= tail);
-        std::mem::forget(store);
+        die(store);
         let mut keys = Vec::new();
         let (store, _) = open(&dir.power_cut(&mut || false), &Arc::new(base.image())).expect("opens");
         store.load(table.number, &mut |row| keys.push(of_row(&row).0)).expect("loads");

@@ -143,6 +143,7 @@ fn run_on(kind: Kind, program: &[Op], on_disc: bool) {
         let mut txn = Txn::default();
         txn.begin();
         agree(&disc.db, &mut txn, &name, kind, &levels[0]);
+        txn.kill(&disc.db);
     }
 }
 

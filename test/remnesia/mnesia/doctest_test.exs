@@ -1,7 +1,11 @@
 defmodule Remnesia.Mnesia.DoctestTest do
   use ExUnit.Case
 
+  import Example, only: [quiet: 1]
+
   # The examples of the Mnesia door, each on fresh tables.
+
+  setup :quiet
 
   setup do
     {:atomic, :ok} =
@@ -11,6 +15,8 @@ defmodule Remnesia.Mnesia.DoctestTest do
     :remnesia.dirty_write({:city, :oslo, :norway, 700_000})
 
     on_exit(fn ->
+      # Some end the database.
+      Remnesia.start()
       :remnesia.unsubscribe({:table, :city})
       for table <- [:city, :hits, :street], do: :remnesia.delete_table(table)
     end)
