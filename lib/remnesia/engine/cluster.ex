@@ -7,6 +7,7 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Bulk, Info, Near, Nodes, Several, Start, Storage, Transform}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
@@ -181,7 +182,11 @@ defmodule Remnesia.Engine.Cluster do
   @spec lock_record(Engine.table(), term, Engine.lock()) :: :ok
   def lock_record(table, key, lock), do: ok(:mnesia.lock({:record, table, key}, lock))
   @spec lock_global(term, Engine.lock()) :: :ok
-  def lock_global(term, lock), do: ok(:mnesia.lock({:global, term, [node()]}, lock))
+  # Nobody else has it on any node, and nobody can write only sometimes.
+  def lock_global(term, :sticky_write), do: lock_global(term, :write)
+
+  def lock_global(term, lock),
+    do: ok(:mnesia.lock({:global, term, :mnesia.system_info(:running_db_nodes)}, lock))
 
   defp ok(_nodes), do: :ok
 
@@ -231,20 +236,11 @@ defmodule Remnesia.Engine.Cluster do
 
   # --- what a search does ---
 
-  # Of a table of the backend that is here. Mnesia locks the table unless the key is bound in the head.
   @spec explain(Engine.table(), list) :: tuple
-  def explain(table, spec) do
-    with plan when elem(plan, 0) != :bad_spec <- Explain.plan({:mnesia, table}, spec),
-         do: put_elem(plan, 2, if(key_bound?(spec), do: :record, else: :table))
-  end
-
-  defp key_bound?([{head, _guards, _body}]) when is_tuple(head) and tuple_size(head) > 1,
-    do: not :mnesia.has_var(elem(head, 1))
-
-  defp key_bound?(_spec), do: false
+  defdelegate explain(table, spec), to: Cluster.Explain, as: :plan
 
   @spec analyze(Engine.table(), list) :: {non_neg_integer, non_neg_integer, non_neg_integer}
-  def analyze(table, spec), do: Explain.run({:mnesia, table}, spec)
+  defdelegate analyze(table, spec), to: Cluster.Explain, as: :run
 
   # --- what is the same for both engines ---
 
@@ -263,8 +259,8 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate test_spec(record, spec), to: Explain, as: :test
   @spec variable?(term) :: boolean
   defdelegate variable?(term), to: Pattern
-  @spec start(settings :: term, (() -> result)) :: result | {:error, term} when result: term
-  defdelegate start(settings, start), to: Settings
+  @spec start(settings :: term, (() -> result)) :: result | :ok | {:error, term} when result: term
+  def start(settings, start), do: settings |> Settings.start(start) |> Start.with_mnesia()
 
   @spec abort(term) :: no_return
   def abort({:aborted, _reason} = reason), do: exit(reason)
@@ -324,10 +320,14 @@ defmodule Remnesia.Engine.Cluster do
   @spec add_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()], list) ::
           Engine.change()
   def add_table_index(table, attributes, options \\ [])
-  def add_table_index(_table, _attributes, [_ | _]), do: not_available(@unique)
-  def add_table_index(table, [_, _ | _] = attributes, []), do: Several.add(table, attributes)
+  def add_table_index(_table, _attributes, unique: true), do: not_available(@unique)
 
-  def add_table_index(table, attributes, []),
+  def add_table_index(table, _attributes, options) when options not in [[], [unique: false]],
+    do: refuse_change({:badarg, table, options})
+
+  def add_table_index(table, [_, _ | _] = attributes, _), do: Several.add(table, attributes)
+
+  def add_table_index(table, attributes, _options),
     do: Storage.usual(:mnesia.add_table_index(table, one(attributes)))
 
   @spec del_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()]) ::
