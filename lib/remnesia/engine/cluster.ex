@@ -285,23 +285,39 @@ defmodule Remnesia.Engine.Cluster do
   @spec create_table(Engine.table(), list) :: Engine.change()
   def create_table(table, options) do
     with :ok <- indexes(options),
-         :ok <- active(table, options),
+         :ok <- placed(table, options),
          {:ok, options} <- Several.options(table, options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
   end
 
-  # As Mnesia refuses tables on the disc of a node that does not run; those of plug-ins it lets pass.
-  defp active(table, options) do
+  # As Mnesia refuses tables on the disc of a node that does not run, or has no disc; those of plug-ins it lets pass.
+  defp placed(table, options) do
     with :yes <- :mnesia.system_info(:is_running),
-         [_ | _] = nodes <- Storage.native_nodes(options),
-         [node | _] <- nodes -- :mnesia.system_info(:running_db_nodes) do
+         false <- is_atom(table) and table?(table),
+         [_ | _] = copies <- Storage.native_copies(options),
+         {:refused, reason} <- refusal(table, copies) do
       table |> Cstruct.read!(options) |> Cstruct.check!()
-      {:aborted, {:not_active, table, node}}
+      refuse_change(reason)
     else
-      _all_run -> :ok
+      _possible -> :ok
     end
   catch
     :exit, {:aborted, reason} -> {:aborted, reason}
+  end
+
+  defp refusal(table, copies) do
+    running = :mnesia.system_info(:running_db_nodes)
+
+    cond do
+      copy = Enum.find(copies, fn {_type, node} -> node not in running end) ->
+        {:refused, {:not_active, table, elem(copy, 1)}}
+
+      copy = Enum.find(copies, fn {_type, node} -> not disc?(node) end) ->
+        {:refused, {:bad_type, table, elem(copy, 0), elem(copy, 1)}}
+
+      true ->
+        :possible
+    end
   end
 
   # What Mnesia has no word for.
@@ -366,7 +382,21 @@ defmodule Remnesia.Engine.Cluster do
   @spec del_table_copy(Engine.table(), node) :: Engine.change()
   def del_table_copy(table, node), do: copies(:mnesia.del_table_copy(table, node))
   @spec move_table_copy(Engine.table(), node, node) :: Engine.change()
-  def move_table_copy(table, a, b), do: copies(:mnesia.move_table_copy(table, a, b))
+  def move_table_copy(table, a, b) do
+    # Mnesia would keep the schema locked, and never answer.
+    if b in :mnesia.system_info(:running_db_nodes) and not disc?(b) and on_disc?(table, a),
+      do: refuse_change({:combine_error, table, ~c"has no disc", b}),
+      else: copies(:mnesia.move_table_copy(table, a, b))
+  end
+
+  defp disc?(node), do: node in :mnesia.table_info(:schema, :disc_copies)
+
+  defp on_disc?(table, node) do
+    Enum.any?([:disc_copies, :disc_only_copies], &(node in Info.table(table, &1)))
+  catch
+    :exit, _no_table -> false
+  end
+
   @spec transform_table(Engine.table(), (tuple -> tuple) | :ignore, [atom]) :: Engine.change()
   def transform_table(table, fun, attributes) do
     case definition(table) do
@@ -399,7 +429,7 @@ defmodule Remnesia.Engine.Cluster do
   @spec delete_table_property(Engine.table(), term) :: Engine.change()
   defdelegate delete_table_property(table, key), to: :mnesia
   @spec change_table_frag(Engine.table(), term) :: Engine.change()
-  defdelegate change_table_frag(table, change), to: :mnesia
+  defdelegate change_table_frag(table, change), to: Cluster.Fragments, as: :change
   @spec dump_tables([Engine.table()]) :: Engine.change()
   def dump_tables(tables), do: Storage.usual(:mnesia.dump_tables(tables))
   @spec force_load_table(Engine.table()) :: :yes | {:error, term}
