@@ -39,7 +39,7 @@ defmodule Remnesia do
       {:error, {:already_started, #{inspect(@named)}}}
   """
   @spec start() :: :ok | {:error, term}
-  def start, do: :remnesia |> Application.start() |> named()
+  def start, do: [] |> Engine.start(fn -> Application.start(:remnesia) end) |> named()
 
   @doc """
   Stops the database, and answers when everything is on disc that belongs there. Tables in memory are gone.

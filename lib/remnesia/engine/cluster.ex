@@ -7,6 +7,7 @@ defmodule Remnesia.Engine.Cluster do
   # Mnesia's reasons are the answers. A read outside transactions that finds its table here goes to the native table itself.
 
   alias Remnesia.Engine
+  alias Remnesia.Engine.Cluster
   alias Remnesia.Engine.Cluster.{Bulk, Info, Near, Nodes, Several, Start, Storage, Transform}
   alias Remnesia.Engine.Cstruct
   alias Remnesia.Engine.Local
@@ -181,7 +182,11 @@ defmodule Remnesia.Engine.Cluster do
   @spec lock_record(Engine.table(), term, Engine.lock()) :: :ok
   def lock_record(table, key, lock), do: ok(:mnesia.lock({:record, table, key}, lock))
   @spec lock_global(term, Engine.lock()) :: :ok
-  def lock_global(term, lock), do: ok(:mnesia.lock({:global, term, [node()]}, lock))
+  # Nobody else has it on any node, and nobody can write only sometimes.
+  def lock_global(term, :sticky_write), do: lock_global(term, :write)
+
+  def lock_global(term, lock),
+    do: ok(:mnesia.lock({:global, term, :mnesia.system_info(:running_db_nodes)}, lock))
 
   defp ok(_nodes), do: :ok
 
@@ -231,20 +236,11 @@ defmodule Remnesia.Engine.Cluster do
 
   # --- what a search does ---
 
-  # Of a table of the backend that is here. Mnesia locks the table unless the key is bound in the head.
   @spec explain(Engine.table(), list) :: tuple
-  def explain(table, spec) do
-    with plan when elem(plan, 0) != :bad_spec <- Explain.plan({:mnesia, table}, spec),
-         do: put_elem(plan, 2, if(key_bound?(spec), do: :record, else: :table))
-  end
-
-  defp key_bound?([{head, _guards, _body}]) when is_tuple(head) and tuple_size(head) > 1,
-    do: not :mnesia.has_var(elem(head, 1))
-
-  defp key_bound?(_spec), do: false
+  defdelegate explain(table, spec), to: Cluster.Explain, as: :plan
 
   @spec analyze(Engine.table(), list) :: {non_neg_integer, non_neg_integer, non_neg_integer}
-  def analyze(table, spec), do: Explain.run({:mnesia, table}, spec)
+  defdelegate analyze(table, spec), to: Cluster.Explain, as: :run
 
   # --- what is the same for both engines ---
 
@@ -263,8 +259,8 @@ defmodule Remnesia.Engine.Cluster do
   defdelegate test_spec(record, spec), to: Explain, as: :test
   @spec variable?(term) :: boolean
   defdelegate variable?(term), to: Pattern
-  @spec start(settings :: term, (() -> result)) :: result | {:error, term} when result: term
-  defdelegate start(settings, start), to: Settings
+  @spec start(settings :: term, (() -> result)) :: result | :ok | {:error, term} when result: term
+  def start(settings, start), do: settings |> Settings.start(start) |> Start.with_mnesia()
 
   @spec abort(term) :: no_return
   def abort({:aborted, _reason} = reason), do: exit(reason)
@@ -289,23 +285,39 @@ defmodule Remnesia.Engine.Cluster do
   @spec create_table(Engine.table(), list) :: Engine.change()
   def create_table(table, options) do
     with :ok <- indexes(options),
-         :ok <- active(table, options),
+         :ok <- placed(table, options),
          {:ok, options} <- Several.options(table, options),
          do: Storage.usual(:mnesia.create_table(table, Storage.options(options)))
   end
 
-  # As Mnesia refuses tables on the disc of a node that does not run; those of plug-ins it lets pass.
-  defp active(table, options) do
+  # As Mnesia refuses tables on the disc of a node that does not run, or has no disc; those of plug-ins it lets pass.
+  defp placed(table, options) do
     with :yes <- :mnesia.system_info(:is_running),
-         [_ | _] = nodes <- Storage.native_nodes(options),
-         [node | _] <- nodes -- :mnesia.system_info(:running_db_nodes) do
+         false <- is_atom(table) and table?(table),
+         [_ | _] = copies <- Storage.native_copies(options),
+         {:refused, reason} <- refusal(table, copies) do
       table |> Cstruct.read!(options) |> Cstruct.check!()
-      {:aborted, {:not_active, table, node}}
+      refuse_change(reason)
     else
-      _all_run -> :ok
+      _possible -> :ok
     end
   catch
     :exit, {:aborted, reason} -> {:aborted, reason}
+  end
+
+  defp refusal(table, copies) do
+    running = :mnesia.system_info(:running_db_nodes)
+
+    cond do
+      copy = Enum.find(copies, fn {_type, node} -> node not in running end) ->
+        {:refused, {:not_active, table, elem(copy, 1)}}
+
+      copy = Enum.find(copies, fn {_type, node} -> not disc?(node) end) ->
+        {:refused, {:bad_type, table, elem(copy, 0), elem(copy, 1)}}
+
+      true ->
+        :possible
+    end
   end
 
   # What Mnesia has no word for.
@@ -324,10 +336,14 @@ defmodule Remnesia.Engine.Cluster do
   @spec add_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()], list) ::
           Engine.change()
   def add_table_index(table, attributes, options \\ [])
-  def add_table_index(_table, _attributes, [_ | _]), do: not_available(@unique)
-  def add_table_index(table, [_, _ | _] = attributes, []), do: Several.add(table, attributes)
+  def add_table_index(_table, _attributes, unique: true), do: not_available(@unique)
 
-  def add_table_index(table, attributes, []),
+  def add_table_index(table, _attributes, options) when options not in [[], [unique: false]],
+    do: refuse_change({:badarg, table, options})
+
+  def add_table_index(table, [_, _ | _] = attributes, _), do: Several.add(table, attributes)
+
+  def add_table_index(table, attributes, _options),
     do: Storage.usual(:mnesia.add_table_index(table, one(attributes)))
 
   @spec del_table_index(Engine.table(), Engine.attribute() | [Engine.attribute()]) ::
@@ -366,7 +382,21 @@ defmodule Remnesia.Engine.Cluster do
   @spec del_table_copy(Engine.table(), node) :: Engine.change()
   def del_table_copy(table, node), do: copies(:mnesia.del_table_copy(table, node))
   @spec move_table_copy(Engine.table(), node, node) :: Engine.change()
-  def move_table_copy(table, a, b), do: copies(:mnesia.move_table_copy(table, a, b))
+  def move_table_copy(table, a, b) do
+    # Mnesia would keep the schema locked, and never answer.
+    if b in :mnesia.system_info(:running_db_nodes) and not disc?(b) and on_disc?(table, a),
+      do: refuse_change({:combine_error, table, ~c"has no disc", b}),
+      else: copies(:mnesia.move_table_copy(table, a, b))
+  end
+
+  defp disc?(node), do: node in :mnesia.table_info(:schema, :disc_copies)
+
+  defp on_disc?(table, node) do
+    Enum.any?([:disc_copies, :disc_only_copies], &(node in Info.table(table, &1)))
+  catch
+    :exit, _no_table -> false
+  end
+
   @spec transform_table(Engine.table(), (tuple -> tuple) | :ignore, [atom]) :: Engine.change()
   def transform_table(table, fun, attributes) do
     case definition(table) do
@@ -399,7 +429,7 @@ defmodule Remnesia.Engine.Cluster do
   @spec delete_table_property(Engine.table(), term) :: Engine.change()
   defdelegate delete_table_property(table, key), to: :mnesia
   @spec change_table_frag(Engine.table(), term) :: Engine.change()
-  defdelegate change_table_frag(table, change), to: :mnesia
+  defdelegate change_table_frag(table, change), to: Cluster.Fragments, as: :change
   @spec dump_tables([Engine.table()]) :: Engine.change()
   def dump_tables(tables), do: Storage.usual(:mnesia.dump_tables(tables))
   @spec force_load_table(Engine.table()) :: :yes | {:error, term}

@@ -25,7 +25,9 @@ defmodule Remnesia.Mnesia.System do
       :ok
   """
   @spec start() :: :ok | {:error, term}
-  def start do
+  def start, do: Engine.start([], &start_application/0)
+
+  defp start_application do
     case Application.ensure_all_started(:remnesia) do
       {:ok, _started} -> :ok
       {:error, {:remnesia, reason}} -> {:error, reason}
@@ -42,7 +44,7 @@ defmodule Remnesia.Mnesia.System do
       {:error, {:bad_type, :colour, :green}}
   """
   @spec start(keyword) :: :ok | {:error, term}
-  def start(settings), do: Engine.start(settings, &start/0)
+  def start(settings), do: Engine.start(settings, &start_application/0)
 
   @doc """
   Stops the database, and tells subscribers of the system.

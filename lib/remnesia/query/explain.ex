@@ -56,8 +56,16 @@ defmodule Remnesia.Query.Explain do
 
       plan ->
         attributes = Engine.table_info(table, :attributes)
-        plan = Plan.new(table, plan, attributes, Engine.table_info(table, :size))
+        plan = Plan.new(table, plan, attributes, size(table, plan))
         if Keyword.get(options, :analyze, false), do: analyze(plan, spec), else: plan
+    end
+  end
+
+  # A scan looks at all records, and they may be on another node.
+  defp size(table, {_way, _bounds, _locks, _rows, ways, _bounded}) do
+    case List.keyfind(ways, :scan, 0) do
+      {:scan, {:exact, size}} -> size
+      _not_considered -> Engine.table_info(table, :size)
     end
   end
 

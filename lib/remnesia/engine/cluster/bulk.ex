@@ -42,7 +42,7 @@ defmodule Remnesia.Engine.Cluster.Bulk do
     records = whole(table, spec)
 
     if Info.table(table, :type) == :bag,
-      do: each(records, &:mnesia.delete_object(table, &1, :write)),
+      do: each(records, &delete_object(table, &1)),
       else: each(records, &:mnesia.delete(table, elem(&1, 1), :write))
   end
 
@@ -53,9 +53,21 @@ defmodule Remnesia.Engine.Cluster.Bulk do
 
     # All go before the first comes: of two equal records of a bag one may be the new form of another.
     if Info.table(table, :type) == :bag,
-      do: each(found, &:mnesia.delete_object(table, &1, :write))
+      do: each(found, &delete_object(table, &1))
 
     each(changed, &:mnesia.write(table, &1, :write))
+  end
+
+  # Mnesia takes no object that could be a pattern: the others of its key come again.
+  defp delete_object(table, record) do
+    if :mnesia.has_var(record) do
+      key = elem(record, 1)
+      others = List.delete(:mnesia.read(table, key, :write), record)
+      :mnesia.delete(table, key, :write)
+      Enum.each(others, &:mnesia.write(table, &1, :write))
+    else
+      :mnesia.delete_object(table, record, :write)
+    end
   end
 
   defp whole(table, spec),
@@ -70,6 +82,19 @@ defmodule Remnesia.Engine.Cluster.Bulk do
   @spec last_number(atom) :: number | nil
   def last_number(table) do
     :mnesia.write_lock_table(table)
-    table |> :mnesia.all_keys() |> Enum.filter(&is_number/1) |> Enum.max(fn -> nil end)
+
+    if is_number(last = committed(table)),
+      do: table |> :mnesia.select(above(table, last)) |> Enum.max(fn -> last end),
+      else: table |> :mnesia.all_keys() |> Enum.filter(&is_number/1) |> Enum.max(fn -> nil end)
+  end
+
+  # Numbers come before all else; where others do too, or there is no order, all keys are looked at.
+  defp committed(table),
+    do: if(Info.table(table, :type) == :ordered_set, do: :mnesia.dirty_last(table))
+
+  # What this transaction has written above.
+  defp above(table, last) do
+    head = put_elem(Info.table(table, :wild_pattern), 1, :"$1")
+    [{head, [{:>, :"$1", last}, {:is_number, :"$1"}], [:"$1"]}]
   end
 end

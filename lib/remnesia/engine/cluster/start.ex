@@ -88,6 +88,16 @@ defmodule Remnesia.Engine.Cluster.Start do
          do: Nodes.agree()
   end
 
+  @doc "The answer of a start, when Mnesia runs too: it may have ended alone, or have been stopped by its own name."
+  @spec with_mnesia(answer) :: answer | :ok | {:error, term} when answer: term
+  def with_mnesia(answer) when answer in [:ok, {:error, {:already_started, :remnesia}}] do
+    if Choice.cluster?() and Native.running() and :mnesia.system_info(:is_running) == :no,
+      do: mnesia(),
+      else: answer
+  end
+
+  def with_mnesia(error), do: error
+
   defp types?, do: Keyword.keys(Backend.types()) -- :mnesia.system_info(:backend_types) == []
 
   @doc "Stops Mnesia before the database that has its tables. Asking the application controller would wait for ourselves."

@@ -30,9 +30,9 @@ defmodule Remnesia.Engine.Cluster.Storage do
   defp option({key, value}) when is_atom(key), do: {type(key), value}
   defp option(option), do: option
 
-  @doc "The nodes that are to have a new table on their discs."
-  @spec native_nodes(term) :: [term]
-  def native_nodes(options) do
+  @doc "Who is to have a new table on disc, by its usual type."
+  @spec native_copies(term) :: [{atom, term}]
+  def native_copies(options) do
     if is_list(options) and not List.improper?(options),
       do:
         for(
@@ -40,7 +40,7 @@ defmodule Remnesia.Engine.Cluster.Storage do
           is_map_key(@native, key),
           not List.improper?(nodes),
           node <- nodes,
-          do: node
+          do: {key, node}
         ),
       else: []
   end
