@@ -128,7 +128,9 @@ defmodule Remnesia.Backend do
   # A node that is down can be taken out.
   defp changes(new, gone) do
     running = :mnesia.system_info(:running_db_nodes)
-    down = :mnesia.system_info(:db_nodes) -- running
+    # A node that starts merges its schema with that of others, which run and are not known yet.
+    starts? = :mnesia.system_info(:is_running) != :yes
+    down = if starts?, do: [], else: :mnesia.system_info(:db_nodes) -- running
 
     if down -- gone != [] and (new != [] or Enum.any?(gone, &(&1 in running))),
       do: {:error, not_merged(hd(down -- gone))},

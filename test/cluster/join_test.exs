@@ -186,6 +186,35 @@ defmodule Remnesia.Cluster.JoinTest do
     Enum.each([a, c], &Peers.stop/1)
   end
 
+  test "a node that is killed while it leaves begins anew, wherever its directory is said",
+       context do
+    a = converted(context)
+    b = empty(context, 1)
+    {_, node_a} = a
+    {_, node_b} = b
+
+    # Before the others have taken it out, and after.
+    for taken_out? <- [false, true] do
+      b = if taken_out?, do: empty(context, 1), else: b
+      assert join(b, a) == :ok
+      assert on(b, do: Remnesia.Engine.Cluster.Mark.put(:leave)) == :ok
+      Peers.kill(b)
+      if taken_out?, do: :ok = Peers.call(a, Remnesia.Cluster, :leave, [node_b])
+      b = empty(context, 1)
+      refute on(b, do: Remnesia.Engine.Choice.cluster?())
+      assert on(b, do: :remnesia.system_info(:tables)) == [:schema]
+      # The others still have it as one that is down.
+      if not taken_out?, do: :ok = Peers.call(a, Remnesia.Cluster, :leave, [node_b])
+      assert Peers.call(a, Remnesia.Cluster, :nodes, []).known == [node_a]
+      assert join(b, a) == :ok
+      assert same!(a, b, :d) == 2_000
+      assert Peers.call(b, Remnesia.Cluster, :leave, [node_b]) == :ok
+      Peers.stop(b)
+    end
+
+    Peers.stop(a)
+  end
+
   test "a node is told why it cannot join", context do
     a = converted(context)
     b = empty(context, 1)

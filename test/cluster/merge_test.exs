@@ -44,6 +44,23 @@ defmodule Remnesia.Cluster.MergeTest do
       assert inspect(reason) =~ to_string(node_c)
     end
 
+    # A node that starts merges schemas, before it knows who runs: no change is to be refused then.
+    check = fn ->
+      on(a,
+        node: node_b,
+        do: Remnesia.Backend.check_definition(:remnesia_disc, :d, [node(), node], [])
+      )
+    end
+
+    status = &on(a, s: &1, do: :ets.insert(:mnesia_gvar, {:mnesia_status, s}))
+    assert {:error, text} = check.()
+    assert text =~ to_string(node_c)
+    status.(:starting)
+    assert call.(:system_info, [:is_running]) == :starting
+    assert check.() == :ok
+    status.(:running)
+    assert {:error, ^text} = check.()
+
     # The other way is Mnesia's, and so is a table that nobody knew.
     assert {:atomic, :ok} = call.(:create_table, [:new, [disc_copies: [node_a, node_b]]])
     assert {:atomic, :ok} = call.(:add_table_copy, [:d, node_b, :ram_copies])

@@ -25,6 +25,9 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "Before the database runs. A node that has left its cluster begins anew."
   @spec choose() :: :ok | {:error, term}
   def choose do
+    # Where the mark is, its directory says.
+    Application.load(:mnesia)
+
     with {:ok, state} <- Mark.get(),
          :ok <- if(state == :leave, do: forget(), else: allowed(state, engine())),
          do: Choice.choose(engine())
