@@ -174,4 +174,36 @@ defmodule Remnesia.Cluster.ApiTest do
       assert length(Peers.call(b, :remnesia, :system_info, [:running_db_nodes])) == 2
     end
   end
+
+  test "a schema of one node is the cluster's where the engine is, before anything has started",
+       context do
+    dir = Path.join(context.dir, "alone")
+    options = [dir: dir, env: [{:remnesia, :engine, :cluster}]]
+    start = fn -> Peers.start_one(context.spare, options) end
+    one = start.()
+    node = elem(one, 1)
+    assert Peers.call(one, Remnesia.Schema, :create, [[node]]) == :ok
+
+    assert {:error, {^node, {:already_exists, ^node}}} =
+             Peers.call(one, Remnesia.Schema, :create, [[node]])
+
+    assert Peers.call(one, Remnesia, :start, []) == :ok
+    kept = [Example.Movie, [disc_copies: [node]]]
+    assert Peers.call(one, Remnesia.Table, :create, kept) == :ok
+    assert :ok = Peers.call(one, :remnesia, :dirty_write, [{Example.Movie, 1, "t", 1, 1}])
+    Peers.kill(one)
+    one = start.()
+    assert Peers.call(one, Remnesia, :start, []) == :ok
+    assert Peers.call(one, Remnesia, :wait, [[Example.Movie], 60_000]) == :ok
+    assert [_record] = Peers.call(one, :remnesia, :dirty_read, [Example.Movie, 1])
+    Peers.kill(one)
+
+    # Nothing is left of it, Mnesia's part included.
+    one = start.()
+    assert Peers.call(one, :remnesia, :delete_schema, [[node]]) == :ok
+    assert Peers.call(one, Remnesia, :start, []) == :ok
+    assert Peers.call(one, :remnesia, :system_info, [:tables]) == [:schema]
+    assert Peers.call(one, :remnesia, :system_info, [:use_dir]) == false
+    Peers.stop(one)
+  end
 end

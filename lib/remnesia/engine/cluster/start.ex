@@ -13,8 +13,7 @@ defmodule Remnesia.Engine.Cluster.Start do
   @doc "The engine that this node starts with."
   @spec engine() :: :local | :cluster
   def engine do
-    # What the command line says of Mnesia's directory is known when that is loaded.
-    Application.load(:mnesia)
+    load()
 
     case Application.get_env(:remnesia, :engine) do
       engine when engine in [:local, :cluster] -> engine
@@ -22,11 +21,16 @@ defmodule Remnesia.Engine.Cluster.Start do
     end
   end
 
+  # What the command line says, of directories for one, is known then.
+  defp load do
+    Application.load(:mnesia)
+    Application.load(:remnesia)
+  end
+
   @doc "Before the database runs. A node that has left its cluster begins anew."
   @spec choose() :: :ok | {:error, term}
   def choose do
-    # Where the mark is, its directory says.
-    Application.load(:mnesia)
+    load()
 
     with {:ok, state} <- Mark.get(),
          :ok <- if(state == :leave, do: forget(), else: allowed(state, engine())),

@@ -17,7 +17,7 @@ defmodule Remnesia.Engine.Local.Nodes do
   def create_schema(nodes) when is_list(nodes) do
     cond do
       nodes != Enum.uniq(nodes) -> {:error, {:combine_error, nodes}}
-      joint?(nodes) -> Start.create_schema(nodes)
+      joint?(nodes) or clustered?() -> Start.create_schema(nodes)
       refused = Enum.find_value(nodes, &schema_there/1) -> {:error, refused}
       true -> with {:error, reason} <- Disc.create(), do: {:error, {node(), reason}}
     end
@@ -30,6 +30,9 @@ defmodule Remnesia.Engine.Local.Nodes do
     other = Enum.find(nodes, &(&1 != node()))
     other in Node.list() and not Native.running()
   end
+
+  # A database that will start as one of a cluster, whatever this VM has started before.
+  defp clustered?, do: not Native.running() and Start.engine() == :cluster
 
   # What keeps a node from getting a schema.
   defp schema_there(node) when not is_atom(node), do: {:badarg, node}
@@ -46,6 +49,9 @@ defmodule Remnesia.Engine.Local.Nodes do
     cond do
       Native.running() and node() in nodes ->
         {:error, {~c"Mnesia is not stopped everywhere", [node()]}}
+
+      clustered?() ->
+        Start.delete_schema(nodes)
 
       Enum.any?(nodes, &(&1 != node())) ->
         {:error, {~c"All nodes not running", Enum.reject(nodes, &(&1 == node()))}}
