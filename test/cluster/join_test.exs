@@ -203,9 +203,9 @@ defmodule Remnesia.Cluster.JoinTest do
       b = empty(context, 1)
       refute on(b, do: Remnesia.Engine.Choice.cluster?())
       assert on(b, do: :remnesia.system_info(:tables)) == [:schema]
-      # The others still have it as one that is down.
-      if not taken_out?, do: :ok = Peers.call(a, Remnesia.Cluster, :leave, [node_b])
-      assert Peers.call(a, Remnesia.Cluster, :nodes, []).known == [node_a]
+      # The others may still have it as one that is down.
+      known = Peers.call(a, Remnesia.Cluster, :nodes, []).known
+      assert Enum.sort(known) == Enum.sort(if taken_out?, do: [node_a], else: [node_a, node_b])
       assert join(b, a) == :ok
       assert same!(a, b, :d) == 2_000
       assert Peers.call(b, Remnesia.Cluster, :leave, [node_b]) == :ok

@@ -85,11 +85,20 @@ defmodule Remnesia.Engine.Cluster.Nodes do
 
   defp connect(node, say) do
     cond do
-      node == node() -> {:error, {:badarg, node}}
-      member?(node) -> :ok
-      not Node.alive?() -> not_available("this node has no name (--sname or --name)")
-      :net_adm.ping(node) != :pong -> {:error, {:not_reachable, node}}
-      true -> with :ok <- compatible(node), :ok <- empty(), do: connect_to(node, say)
+      node == node() ->
+        {:error, {:badarg, node}}
+
+      member?(node) ->
+        :ok
+
+      not Node.alive?() ->
+        not_available("this node has no name (--sname or --name)")
+
+      :net_adm.ping(node) != :pong ->
+        {:error, {:not_reachable, node}}
+
+      true ->
+        with :ok <- compatible(node), :ok <- empty(), :ok <- anew(node), do: connect_to(node, say)
     end
   end
 
@@ -144,6 +153,18 @@ defmodule Remnesia.Engine.Cluster.Nodes do
 
       true ->
         :ok
+    end
+  end
+
+  # The others may know this node with a disc that it has no more: cut off while it left, or its disc was lost.
+  defp anew(node) do
+    discs = :rpc.call(node, :mnesia, :table_info, [:schema, :disc_copies])
+
+    if is_list(discs) and node() in discs and not Start.schema_on_disc?() do
+      with {:badrpc, reason} <- :rpc.call(node, __MODULE__, :leave, [node(), []]),
+           do: {:error, {:not_reachable, node, reason}}
+    else
+      :ok
     end
   end
 
