@@ -235,8 +235,8 @@ defmodule Remnesia.Native do
   def near_end, do: stub()
   @spec near_run() :: non_neg_integer
   def near_run, do: stub()
-  @spec near_prove(atom, run :: non_neg_integer) :: :ok | refusal
-  def near_prove(_table, _run), do: stub()
+  @spec near_prove(name, run :: non_neg_integer) :: :ok | refusal
+  def near_prove(_name, _run), do: stub()
 
   @spec transfer_take(name, place :: term) ::
           {parcel :: binary, [tuple], place :: term | :done} | refusal
@@ -247,7 +247,7 @@ defmodule Remnesia.Native do
 
   @spec transfer_put(name, rows :: reference, non_neg_integer, expected :: non_neg_integer) ::
           answer(non_neg_integer)
-  def transfer_put(_name, _rows, _place, _expected), do: stub()
+  def transfer_put(_name, _opened, _from, _expected), do: stub()
 
   @spec delete(ctx, name, term) :: answer(:ok)
   def delete(_ctx, _name, _key), do: stub()

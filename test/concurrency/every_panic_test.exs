@@ -73,8 +73,14 @@ defmodule Remnesia.EveryPanicTest do
 
   defp sample(name, _) when name in [:_index, :_settings, :_changes, :_swaps], do: []
   defp sample(name, _) when name in [:_number, :_place, :_continuation], do: nil
-  defp sample(:_parcel, _), do: ""
-  defp sample(:_expected, _), do: 0
+  defp sample(name, _) when name in [:_from, :_expected], do: 0
+  defp sample(:_run, _), do: 1
+  defp sample(:_opened, table), do: :_parcel |> sample(table) |> Native.transfer_open() |> elem(0)
+
+  defp sample(:_parcel, table) do
+    {parcel, [], :done} = Native.transfer_take(table, nil)
+    parcel
+  end
 
   defp sample(name, _) when name in [:_rows, :_unique, :_sync, :_ordered, :_on, :_log, :_dumped],
     do: false
