@@ -1,12 +1,12 @@
 //! The rows of one key in one word: a set has one, a bag has many, in the order they were written.
 
 use crate::term::Record;
-use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-/// Never empty. The low bit says which of the two it is; both are pointers of at least eight-byte alignment.
+/// Never empty. The low bit says which of the two it is; both are pointers of at least eight-byte alignment. A pointer, not a number: a number that is
+/// read as a `Record` would be one that the compiler may take to point nowhere.
 #[repr(transparent)]
-pub struct Rows(NonZeroUsize);
+pub struct Rows(NonNull<u8>);
 
 const MANY: usize = 1;
 
@@ -22,8 +22,7 @@ impl Rows {
     #[inline]
     pub fn one(record: Record) -> Rows {
         // SAFETY: `Record` is a transparent `NonNull`, whose address is a multiple of eight.
-        let pointer: NonNull<u8> = unsafe { std::mem::transmute::<Record, NonNull<u8>>(record) };
-        Rows(NonZeroUsize::new(pointer.as_ptr().expose_provenance()).unwrap_or(NonZeroUsize::MIN))
+        Rows(unsafe { std::mem::transmute::<Record, NonNull<u8>>(record) })
     }
 
     /// None for no records.
@@ -31,17 +30,19 @@ impl Rows {
         match records.len() {
             0 => None,
             1 => records.pop().map(Rows::one),
-            _ => {
-                let pointer = Box::into_raw(Box::new(records));
-                NonZeroUsize::new(pointer.expose_provenance() | MANY).map(Rows)
-            }
+            _ => Rows::boxed(records),
         }
+    }
+
+    fn boxed(records: Vec<Record>) -> Option<Rows> {
+        let pointer = Box::into_raw(Box::new(records)).cast::<u8>();
+        NonNull::new(pointer.wrapping_add(MANY)).map(Rows)
     }
 
     #[inline]
     fn many(&self) -> Option<*mut Vec<Record>> {
-        let word = self.0.get();
-        (word & MANY != 0).then(|| std::ptr::with_exposed_provenance_mut(word & !MANY))
+        let pointer = self.0.as_ptr();
+        (pointer.addr() & MANY != 0).then(|| pointer.wrapping_sub(MANY).cast())
     }
 
     #[inline]
@@ -57,7 +58,7 @@ impl Rows {
     /// Asks for the memory of the rows, which will be read soon.
     #[inline]
     pub fn prefetch(&self) {
-        let at: *const u8 = std::ptr::with_exposed_provenance(self.0.get() & !MANY);
+        let at = self.0.as_ptr().map_addr(|address| address & !MANY).cast_const();
         // Head, offsets and first fields, which may lie in two lines. More of a long row would often be fetched for nothing.
         prefetch(at);
         prefetch(at.wrapping_add(FIRST_BYTES));
@@ -116,10 +117,7 @@ impl Clone for Rows {
     fn clone(&self) -> Self {
         match self.as_slice() {
             [one] if self.many().is_none() => Rows::one(one.clone()),
-            many => {
-                let pointer = Box::into_raw(Box::new(many.to_vec()));
-                Rows(NonZeroUsize::new(pointer.expose_provenance() | MANY).unwrap_or(self.0))
-            }
+            many => Rows::boxed(many.to_vec()).unwrap_or_else(|| Rows::one(self.first().clone())),
         }
     }
 }
