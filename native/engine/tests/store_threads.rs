@@ -187,6 +187,7 @@ fn watched(dir: &FaultyDir, base: &Arc<MemBase>, log_bytes: u64) -> (Store, Tabl
     };
     let watch = Arc::new(Watch::default());
     let (store, _) = Store::open(Arc::new(dir.clone()), base.clone(), config, Arc::new(Watching(watch.clone()))).expect("opens");
+    store.loaded();
     let table = store.create_table(false, b"t").expect("makes");
     store.sync_all().expect("syncs");
     (store, table, watch)
