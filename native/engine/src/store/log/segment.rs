@@ -1,4 +1,4 @@
-//! Segments: files of one length, numbered in the order of their use.
+//! Segments: files of one length, but for short ones that somebody waits for, numbered in the order of their use.
 
 use super::frame::{self, Kind, SegmentHead, DATA, SEGMENT_HEAD};
 use crate::store::file::{Dir, File};
