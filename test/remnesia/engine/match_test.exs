@@ -147,6 +147,18 @@ defmodule Remnesia.Engine.MatchTest do
     stock = found.(&:mnesia.read/3, &:mnesia.write/3, &:mnesia.index_match_object/4)
     assert fives.(Engine.transaction(ours)) == 1
     assert fives.(:mnesia.transaction(stock)) == 2
+
+    # `match_object` goes by the index as well.
+    ours =
+      found.(&Engine.read/3, &Engine.write/3, fn t, p, _a, k -> Engine.match_object(t, p, k) end)
+
+    stock =
+      found.(&:mnesia.read/3, &:mnesia.write/3, fn t, p, _a, k ->
+        :mnesia.match_object(t, p, k)
+      end)
+
+    assert fives.(Engine.transaction(ours)) == 1
+    assert fives.(:mnesia.transaction(stock)) == 2
   end
 
   test "outside of a transaction" do

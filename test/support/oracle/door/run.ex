@@ -11,6 +11,7 @@ defmodule Oracle.Door.Run do
   #   * `unchanged records of a bag`: where transform_table changes one record of a key, stock loses those that it leaves as they are.
   #   * `what lock answers`: stock answers other things for a lock that the transaction has already, in one form or another.
   #   * `fragments and other tables`: a select through the fragments passes over records whose keys the transaction has deleted in other tables.
+  #   * `matches in an ordered_set`: by an index stock may find a record that the transaction has deleted, or the one before that it has written.
   #   * `walk past a deleted key`: stock passes over keys that the transaction has written beyond one that it has deleted.
 
   alias Oracle.Door.{Backups, Pass, Program}
@@ -182,6 +183,17 @@ defmodule Oracle.Door.Run do
       if side == :mnesia or Remnesia.Engine.Choice.cluster?(),
         do: :locked,
         else: :erlang.raise(:error, :badarg, __STACKTRACE__)
+  end
+
+  # The exclusion `matches in an ordered_set`: what stock should have found it finds without the index.
+  defp operation(:mnesia, {:index_match_object, :door_ordered = table, pattern, a}) do
+    _found = :mnesia.index_match_object(table, pattern, a, :read)
+    :mnesia.select(table, [{pattern, [], [:"$_"]}], :read) |> Enum.sort()
+  end
+
+  defp operation(:mnesia, {:match_object, :door_ordered = table, pattern, kind}) do
+    _found = :mnesia.match_object(table, pattern, kind)
+    :mnesia.select(table, [{pattern, [], [:"$_"]}], kind) |> Enum.sort()
   end
 
   defp operation(side, {:index_match_object, table, pattern, a}),
